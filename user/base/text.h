@@ -24,9 +24,20 @@ void text_append(struct text *text, const char *bytes, size_t length);
 void text_append_string(struct text *text, const char *string);
 void text_printf(struct text *text, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+void text_vprintf(struct text *text, const char *format, va_list arguments)
+	__attribute__((format(printf, 2, 0)));
 
 /* Appends a JSON string literal with its quotes; invalid UTF-8 becomes U+FFFD. */
 void text_append_json(struct text *text, const char *string);
+
+/*
+ * Appends foreign text so that a terminal cannot be driven by it: control
+ * characters become \n or \x1b spelled out, invalid UTF-8 becomes U+FFFD.
+ */
+void text_append_printable(struct text *text, const char *string);
+
+/* The length to keep of a string cut to at most `limit` bytes, never inside a UTF-8 character. */
+size_t text_utf8_cut(const char *string, size_t limit);
 
 /* Copies at most size - 1 bytes and always terminates; returns false if it was cut. */
 bool text_copy(char *ret_buffer, size_t size, const char *source);
