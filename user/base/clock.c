@@ -16,6 +16,11 @@ uint64_t clock_monotonic_ns(void)
 	return read_clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_coarse_ns(void)
+{
+	return read_clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
 uint64_t clock_wall_ns(void)
 {
 	return read_clock_ns(CLOCK_REALTIME);

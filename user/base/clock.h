@@ -12,6 +12,9 @@
 /* CLOCK_MONOTONIC in ns; equals bpf_ktime_get_ns(). */
 uint64_t clock_monotonic_ns(void);
 
+/* The same clock as of the last tick (up to 10 ms late), for time stamps taken in bulk. */
+uint64_t clock_coarse_ns(void);
+
 /* CLOCK_REALTIME in ns since the epoch; may step. */
 uint64_t clock_wall_ns(void);
 

@@ -34,12 +34,13 @@ struct series_spec {
 
 struct series {
 	struct family *family;
-	struct series *next;	 /* in the family, oldest first */
-	uint64_t touched_ns;	 /* monotonic, last change */
+	struct series *prev;
+	struct series *next; /* in the family, oldest first */
+	uint64_t touched_ns; /* monotonic, coarse: last series_get() or series_add_histogram() */
 	bool is_other;
-	double value;		 /* counter, gauge */
+	double value;		     /* counter, gauge */
 	struct histogram *histogram; /* histogram families only */
-	char *labels;		 /* NUL-separated label values, spec order */
+	char *labels;		     /* NUL-separated label values, spec order */
 	size_t labels_size;
 };
 
@@ -48,7 +49,7 @@ struct family {
 	struct family *next; /* in order of declaration */
 	struct series *first, *last;
 	struct series *other;
-	size_t count;
+	size_t count;	     /* with the overflow series, which does not count against the limit */
 	uint64_t overflowed; /* look-ups that ended in the overflow series */
 	struct hashmap by_labels;
 	struct series_store *store;
@@ -57,7 +58,8 @@ struct family {
 struct series_store {
 	struct family *first, *last;
 	size_t limit_per_family;
-	size_t count; /* all series */
+	size_t count;	     /* all series */
+	uint64_t short_adds; /* histogram adds whose exponential part found no memory */
 	struct bounds durations;
 	struct bounds sizes;
 };
@@ -74,6 +76,7 @@ struct family *series_family(struct series_store *store, const struct series_spe
  */
 struct series *series_get(struct family *family, const char *const *values);
 
+/* A counter ignores what is negative or not a number: it never goes down. */
 void series_add(struct series *series, double amount);
 void series_set(struct series *series, double value);
 void series_add_histogram(struct series *series, const struct histogram_delta *delta);
@@ -81,9 +84,13 @@ void series_add_histogram(struct series *series, const struct histogram_delta *d
 /* The value of label `index`, never NULL. */
 const char *series_label(const struct series *series, unsigned int index);
 
+/* Not from within series_for_each() over its family: `series` is freed. */
 void series_remove(struct series *series);
 
-/* Removes every series of every family whose label `label` is `value` (a service that is gone). */
+/*
+ * Removes every series of every family whose label `label` is `value` (a service that is
+ * gone), except overflow series. Returns how many.
+ */
 size_t series_remove_labelled(struct series_store *store, const char *label, const char *value);
 
 #define family_for_each(store, f) for ((f) = (store)->first; (f); (f) = (f)->next)
