@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Alerts: a budget crossed for long enough becomes firing, later resolved;
- * each change is one notice handed to the channels (console in this slice).
+ * Alerts: a budget crossed for long enough (its hold time) becomes firing, later
+ * resolved; each change is one notice handed to the channels (console in this
+ * slice). An alert is known by its fingerprint: budget, measure, service, role
+ * and endpoint. From warning to critical is told again, once; from critical back
+ * to warning is not told and resolves nothing.
+ *
+ * Nothing of a change is kept but the fingerprint; `config` must outlive alerts.
  */
 #ifndef ALERTS_ALERTS_H
 #define ALERTS_ALERTS_H

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "alerts/alerts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alerts/wording.h"
+#include "base/clock.h"
+#include "base/hashmap.h"
+#include "base/log.h"
+
+/* In the order of the spec: alertname, service_name, state. */
+static const struct series_spec alerts_spec = {
+	.name = "plimsoll_alerts",
+	.kind = SERIES_GAUGE,
+	.labels = { "alertname", "service_name", "state" },
+	.help = "Alerts in this state; one name and service may fire for several endpoints.",
+};
+
+static const struct series_spec notices_spec = {
+	.name = "plimsoll_alert_notices_total",
+	.kind = SERIES_COUNTER,
+	.labels = { "severity" },
+	.help = "Notices handed to the channels.",
+};
+
+/* What makes two changes the same alert; zeroed before it is filled, compared as bytes. */
+struct fingerprint {
+	char budget[64];
+	char service[64];
+	char endpoint[128];
+	uint32_t role;
+	uint32_t measure;
+};
+
+/* One that fires; resolved ones are freed. */
+struct alert {
+	struct fingerprint fingerprint;
+	enum alert_severity told; /* the highest so far */
+};
+
+struct alerts {
+	const struct config *config; /* borrowed */
+	struct series_store *store;  /* borrowed */
+	void (*deliver)(void *context, const struct notice *notice);
+	void *context;
+	struct family *firing, *notices;
+	struct hashmap by_fingerprint;
+};
+
+static bool fingerprint_matches(const void *value, const void *key, size_t key_size)
+{
+	const struct alert *alert = value;
+
+	return key_size == sizeof(alert->fingerprint) &&
+	       !memcmp(&alert->fingerprint, key, key_size);
+}
+
+struct alerts *alerts_new(const struct config *config, struct series_store *store,
+			  void (*deliver)(void *context, const struct notice *notice),
+			  void *context)
+{
+	static const char *const severities[] = { "warning", "critical", "resolved" };
+	struct alerts *alerts = calloc(1, sizeof(*alerts));
+	unsigned int i;
+
+	if (!alerts)
+		return NULL;
+	alerts->config = config;
+	alerts->store = store;
+	alerts->deliver = deliver;
+	alerts->context = context;
+	hashmap_init(&alerts->by_fingerprint, fingerprint_matches);
+	alerts->firing = series_family(store, &alerts_spec);
+	alerts->notices = series_family(store, &notices_spec);
+	if (!alerts->firing || !alerts->notices) {
+		alerts_free(alerts);
+		errno = ENOMEM;
+		return NULL;
+	}
+	for (i = 0; i < 3; i++)
+		series_get(alerts->notices, &severities[i]);
+	return alerts;
+}
+
+void alerts_free(struct alerts *alerts)
+{
+	struct alert *alert;
+	size_t cursor;
+
+	if (!alerts)
+		return;
+	hashmap_for_each (&alerts->by_fingerprint, cursor, alert) {
+		hashmap_remove(&alerts->by_fingerprint, &alert->fingerprint,
+			       sizeof(alert->fingerprint));
+		free(alert);
+	}
+	hashmap_fini(&alerts->by_fingerprint);
+	free(alerts);
+}
+
+unsigned int alerts_firing(const struct alerts *alerts)
+{
+	return (unsigned int)alerts->by_fingerprint.count;
+}
+
+static void take_fingerprint(const struct budget *budget, struct fingerprint *ret_fingerprint)
+{
+	memset(ret_fingerprint, 0, sizeof(*ret_fingerprint));
+	strncpy(ret_fingerprint->budget, budget->line->name, sizeof(ret_fingerprint->budget) - 1);
+	strncpy(ret_fingerprint->service, budget->service, sizeof(ret_fingerprint->service) - 1);
+	strncpy(ret_fingerprint->endpoint, budget->line->endpoint,
+		sizeof(ret_fingerprint->endpoint) - 1);
+	ret_fingerprint->role = budget->line->role;
+	ret_fingerprint->measure = budget->line->measure;
+}
+
+/* Endpoints and roles share the labels of their service: the value counts them. */
+static void publish(struct alerts *alerts, const struct fingerprint *of)
+{
+	char name[160];
+	const char *labels[] = { name, of->service, "firing" };
+	const struct alert *alert;
+	struct series *series;
+	unsigned int count = 0;
+	size_t cursor;
+
+	hashmap_for_each (&alerts->by_fingerprint, cursor, alert) {
+		if (alert->fingerprint.measure == of->measure &&
+		    !strcmp(alert->fingerprint.budget, of->budget) &&
+		    !strcmp(alert->fingerprint.service, of->service))
+			count++;
+	}
+	wording_alert_name(of->budget, (enum budget_measure)of->measure, name, sizeof(name));
+	series = series_get(alerts->firing, labels);
+	if (series && !series->is_other)
+		series_set(series, count);
+}
+
+static void tell(struct alerts *alerts, const struct budget_change *change,
+		 enum alert_severity severity)
+{
+	static const char *const no_actions[] = { NULL };
+	const struct budget_line *line = change->budget->line;
+	struct text title = { 0 }, message = { 0 }, details = { 0 };
+	const char *severity_name = severity == ALERT_CRITICAL	? "critical"
+				    : severity == ALERT_WARNING ? "warning"
+								: "resolved";
+	struct series *notices = series_get(alerts->notices, &severity_name);
+	struct notice notice = {
+		.severity = severity,
+		.product = alerts->config->product,
+		.component = line->name,
+		.wall_ns = clock_wall_ns(),
+		.actions = no_actions,
+		.runbook_url = severity == ALERT_RESOLVED ? NULL : line->runbook_url,
+	};
+
+	wording_title(change, &title);
+	wording_message(change, &message);
+	wording_details(change, &details);
+	if (severity != ALERT_RESOLVED && line->actions)
+		notice.actions = (const char *const *)line->actions;
+	/* Short of memory a poor notice still beats none. */
+	notice.title = title.failed ? line->name : title.bytes;
+	notice.message = message.failed ? "out of memory while wording this notice" : message.bytes;
+	notice.details_json = details.failed ? "{}" : details.bytes;
+	if (alerts->deliver)
+		alerts->deliver(alerts->context, &notice);
+	if (notices)
+		series_add(notices, 1);
+	text_fini(&title);
+	text_fini(&message);
+	text_fini(&details);
+}
+
+/* NULL if there is no memory: the notice goes out all the same, but fires again next time. */
+static struct alert *new_alert(struct alerts *alerts, const struct fingerprint *fingerprint)
+{
+	struct alert *alert = calloc(1, sizeof(*alert));
+
+	if (!alert)
+		return NULL;
+	alert->fingerprint = *fingerprint;
+	if (hashmap_add(&alerts->by_fingerprint, &alert->fingerprint, sizeof(alert->fingerprint),
+			alert)) {
+		free(alert);
+		return NULL;
+	}
+	return alert;
+}
+
+static void resolve(struct alerts *alerts, const struct budget_change *change, struct alert *alert)
+{
+	struct fingerprint fingerprint = alert->fingerprint;
+
+	hashmap_remove(&alerts->by_fingerprint, &fingerprint, sizeof(fingerprint));
+	free(alert);
+	publish(alerts, &fingerprint);
+	tell(alerts, change, ALERT_RESOLVED);
+}
+
+void alerts_budget_changed(struct alerts *alerts, const struct budget_change *change)
+{
+	enum alert_severity severity =
+		change->to == BUDGET_CRITICAL ? ALERT_CRITICAL : ALERT_WARNING;
+	struct fingerprint fingerprint;
+	struct alert *alert;
+
+	take_fingerprint(change->budget, &fingerprint);
+	alert = hashmap_find(&alerts->by_fingerprint, &fingerprint, sizeof(fingerprint));
+	if (change->to == BUDGET_WITHIN) {
+		if (alert)
+			resolve(alerts, change, alert);
+		return;
+	}
+	if (alert && alert->told >= severity)
+		return;
+	if (!alert) {
+		alert = new_alert(alerts, &fingerprint);
+		publish(alerts, &fingerprint);
+	}
+	if (alert)
+		alert->told = severity;
+	tell(alerts, change, severity);
+}
