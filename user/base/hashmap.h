@@ -19,7 +19,7 @@ struct hashmap {
 	struct hashmap_slot *slots;
 	size_t capacity; /* power of two */
 	size_t count;
-	size_t used;     /* count + removed */
+	size_t used; /* count + removed */
 	/* Does the value carry this key? */
 	bool (*matches)(const void *value, const void *key, size_t key_size);
 };
@@ -40,7 +40,7 @@ void *hashmap_remove(struct hashmap *map, const void *key, size_t key_size);
 /* Iteration: start with *cursor = 0; NULL at the end. Removing the current value is allowed. */
 void *hashmap_next(const struct hashmap *map, size_t *cursor);
 
-#define hashmap_for_each(map, cursor, value)                                                       \
+#define hashmap_for_each(map, cursor, value) \
 	for ((cursor) = 0; ((value) = hashmap_next((map), &(cursor))) != NULL;)
 
 uint64_t hash_bytes(const void *bytes, size_t size);

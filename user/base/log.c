@@ -131,7 +131,8 @@ static void log_line(enum log_level level, const struct text *message)
 	text_fini(&line);
 }
 
-static void log_arguments(enum log_level level, int err, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void
+log_arguments(enum log_level level, int err, const char *format, va_list arguments)
 {
 	int saved_errno = errno;
 	struct text message = { 0 };

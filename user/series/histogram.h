@@ -14,8 +14,8 @@
 
 /* The classic bounds in force, ascending; one table per kind, set once at start. */
 struct bounds {
-	unsigned int count;	      /* <= BOUNDS_MAX */
-	uint64_t upper[BOUNDS_MAX];   /* inclusive, in the unit of the family */
+	unsigned int count;	    /* <= BOUNDS_MAX */
+	uint64_t upper[BOUNDS_MAX]; /* inclusive, in the unit of the family */
 };
 
 struct histogram {
@@ -24,15 +24,15 @@ struct histogram {
 	uint64_t classic[BOUND_BUCKETS]; /* [bounds.count] is what lies above the last bound */
 	uint16_t exp_first;		 /* exp[0] is exponential bucket exp_first */
 	uint16_t exp_count;
-	uint64_t *exp;			 /* heap, owned */
+	uint64_t *exp; /* heap, owned */
 };
 
 /* What one drained table slot adds. Arrays are full size, not owned. */
 struct histogram_delta {
 	uint64_t count;
 	uint64_t sum;
-	const uint32_t *classic; /* BOUND_BUCKETS entries, or NULL */
-	const uint32_t *exp;	 /* EXP_BUCKETS entries, or NULL */
+	const uint32_t *classic;    /* BOUND_BUCKETS entries, or NULL */
+	const uint32_t *exp;	    /* EXP_BUCKETS entries, or NULL */
 	uint16_t exp_low, exp_high; /* inclusive range holding every non-zero exp entry */
 };
 
