@@ -31,7 +31,7 @@ struct budget_line {
 	char endpoint[128]; /* route or pattern; "" is the whole service */
 	enum role role;
 	enum budget_measure measure;
-	double target, warning, critical; /* critical NAN: no such line */
+	double target, warning, critical; /* critical NAN: no such line; the others never */
 	bool lower_is_worse;		  /* inferred: target > critical */
 	bool endpoint_critical;		  /* `critical: true` on an endpoint */
 	unsigned int window_s, hold_s;
@@ -80,18 +80,30 @@ void config_fini(struct config *config);
 /*
  * Reads `path` over the defaults. On error returns a negative errno and leaves one
  * "path:line: key: reason" line per problem in `problems` (the first ones, bounded);
- * unknown keys are warnings there too but do not fail. ret_config is only written on success.
+ * unknown keys are warnings there too ("warning: path:line: ...") but do not fail.
+ * ret_config is only written on success; what it held before is the caller's to free.
  */
 int config_load(struct config *ret_config, const char *path, struct text *problems);
+
+/* The same from memory; `name` stands for the path in problems. */
+int config_load_bytes(struct config *ret_config, const char *name, const void *bytes, size_t size,
+		      struct text *problems);
 
 /* Applies environment variables (docs/CONFIG.md). 0 or negative errno with a line in problems. */
 int config_apply_environment(struct config *config, struct text *problems);
 
+/* "net/request=tracepoint"; replaces an earlier choice. 0, -EINVAL, -E2BIG or -ENOMEM. */
 int config_add_rung(struct config *config, const char *probe_equals_rung);
+
+/* "127.0.0.1:9926", "[::1]:9926" or ":9926"; names are not looked up. Port 0 is any free port. */
+bool config_is_listen(const char *listen);
 
 const char *budget_measure_name(enum budget_measure measure); /* "p95_response_time_ms" */
 
-/* Every duration threshold (ns) that must be an exact histogram bound; returns the count. */
+/*
+ * Every duration threshold (ns) that must be an exact histogram bound, ascending, no doubles.
+ * Returns how many were written; of more than `max` the smallest are kept.
+ */
 size_t config_thresholds_ns(const struct config *config, uint64_t *ret_thresholds, size_t max);
 
 /* Shell-style glob: * and ? only. */
