@@ -16,9 +16,9 @@
 #include "series/observation.h"
 
 enum budget_measure {
-	MEASURE_P50, /* ms */
-	MEASURE_P95, /* ms */
-	MEASURE_P99, /* ms */
+	MEASURE_P50,	    /* ms */
+	MEASURE_P95,	    /* ms */
+	MEASURE_P99,	    /* ms */
 	MEASURE_ERROR_RATE, /* per cent; 5xx, resets before a response */
 	MEASURE_THROUGHPUT, /* requests per second */
 	MEASURE_COUNT
@@ -35,13 +35,13 @@ struct budget_line {
 	bool lower_is_worse;		  /* inferred: target > critical */
 	bool endpoint_critical;		  /* `critical: true` on an endpoint */
 	unsigned int window_s, hold_s;
-	unsigned int least_requests;	  /* no verdict below this many in the window */
-	char **actions;			  /* NULL-terminated, never empty after loading */
-	char *runbook_url;		  /* or NULL */
+	unsigned int least_requests; /* no verdict below this many in the window */
+	char **actions;		     /* NULL-terminated, never empty after loading */
+	char *runbook_url;	     /* or NULL */
 };
 
 struct route_pattern {
-	char service[64]; /* glob */
+	char service[64];  /* glob */
 	char pattern[128]; /* "/api/projects/{id}/ast" */
 };
 
@@ -56,7 +56,7 @@ struct config {
 	char listen[64];      /* "127.0.0.1:9926" */
 	enum log_format log_format;
 	enum log_level log_level;
-	bool enabled;	   /* MONITORING_ENABLED=false turns this off */
+	bool enabled;	     /* MONITORING_ENABLED=false turns this off */
 	bool arrival_stamps; /* default true: latency begins at the socket, not at the read */
 	unsigned int endpoints_per_service; /* default 1000 */
 	unsigned int endpoints_max;	    /* table slots in all, default 4096 */

@@ -334,6 +334,18 @@ static void read_measure(struct reader *reader, const struct place *place,
 		read_limits(reader, place, node, name->measure, &item->measures[name->measure]);
 }
 
+static bool has_limits(const struct reader *reader, const yaml_node_t *node)
+{
+	struct pair pair;
+	size_t cursor = 0;
+
+	while (reader_next_pair(reader, node, &cursor, &pair)) {
+		if (!strcmp(pair.key, "target") || !strcmp(pair.key, "critical"))
+			return true;
+	}
+	return false;
+}
+
 static void read_pair(struct reader *reader, const struct place *place, const struct pair *pair,
 		      struct item *item)
 {
@@ -355,6 +367,9 @@ static void read_pair(struct reader *reader, const struct place *place, const st
 	}
 	for (size_t i = 0; i < COUNT_OF(measure_names); i++)
 		known[count++] = measure_names[i].name;
+	/* A measure nobody here knows is still one: files of other tools must load. */
+	if (has_limits(reader, pair->value))
+		item->measure_count++;
 	reader_unknown(reader, pair, place, known);
 }
 
@@ -543,18 +558,6 @@ void config_budgets_read_endpoints(struct reader *reader, const struct place *pl
 
 		config_budgets_read_one(reader, &here, pair.value, NULL, pair.key);
 	}
-}
-
-static bool has_limits(const struct reader *reader, const yaml_node_t *node)
-{
-	struct pair pair;
-	size_t cursor = 0;
-
-	while (reader_next_pair(reader, node, &cursor, &pair)) {
-		if (!strcmp(pair.key, "target") || !strcmp(pair.key, "critical"))
-			return true;
-	}
-	return false;
 }
 
 bool config_budgets_is_component(const struct reader *reader, const yaml_node_t *node)

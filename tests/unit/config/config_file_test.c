@@ -336,6 +336,9 @@ static void measures_of_later_versions_do_not_fail(void **state)
 		    "version\n");
 	assert_told("warning: f:1: monitoring_interval: not used by this version, ignored\n");
 	assert_int_equal(config.budget_count, 2);
+	assert_loads("{database: {query_time_ms: {target: 5, critical: 9}}}");
+	assert_told("warning: f:1: database.query_time_ms: unknown key, ignored\n");
+	assert_string_equal(config.budgets[0].name, "default");
 }
 
 static void a_bad_value_is_named_with_line_key_and_expectation(void **state)
