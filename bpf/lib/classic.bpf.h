@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The classic bucket of a value: a search without branches over 32 ascending bounds. */
+#ifndef LIB_CLASSIC_BPF_H
+#define LIB_CLASSIC_BPF_H
+
+#include "lib/plimsoll.bpf.h"
+
+#include <plimsoll/histogram.h>
+
+/* Upper bounds are inclusive; unused ones are ~0, so the result is at most their number. */
+static __always_inline __u32 classic_bucket(const __u64 bounds[BOUNDS_MAX + 1], __u64 value)
+{
+	__u32 bucket = 0;
+
+#pragma unroll
+	for (__u32 step = BOUND_BUCKETS / 2; step; step >>= 1)
+		bucket += value > bounds[(bucket + step - 1) & BOUNDS_MAX] ? step : 0;
+	return bucket & BOUNDS_MAX;
+}
+
+#endif

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The life of an exchange on one connection: requests and responses as streams of
+ * messages, paired in order, counted when the answer is complete. Positions are
+ * TCP sequence numbers, so bytes that no hook saw (spliced, sendfile) still move
+ * the stream on and never put a message head in the wrong place.
+ */
+#ifndef NET_EXCHANGE_BPF_H
+#define NET_EXCHANGE_BPF_H
+
+#include "lib/classic.bpf.h"
+#include "lib/who.bpf.h"
+#include "net/http1.bpf.h"
+
+enum message_state {
+	MESSAGE_START,	     /* the next byte begins a head */
+	MESSAGE_HEAD,	     /* inside a head */
+	MESSAGE_BODY,	     /* body_left bytes to go */
+	MESSAGE_CHUNK_LINE,  /* inside a chunk-size line */
+	MESSAGE_CHUNK,	     /* body_left bytes of a chunk and its CRLF to go */
+	MESSAGE_TRAILER,     /* behind the last chunk, up to the blank line */
+	MESSAGE_UNTIL_CLOSE, /* until the sender closes */
+	MESSAGE_LOST,	     /* out of step: look for a head at the start of each call */
+};
+
+enum chunk_phase { CHUNK_DIGITS, CHUNK_EXTENSION };
+
+#define CHUNK_WINDOW 24 /* bytes of a chunk-size line looked at in one step */
+
+/* One direction of a connection. */
+struct message {
+	__u32 next; /* sequence number behind the last byte looked at */
+	__u8 state;
+	__u8 known; /* `next` is valid */
+	__u8 carried;
+	__u8 flags; /* head_flags of the head being read */
+	__u8 phase; /* chunk_phase */
+	__u8 pad[7];
+	__u64 body_left;
+	__u64 body_bytes;
+	__u64 content_length;
+	__u8 carry[CARRY_MAX];
+};
+
+/* A request that waits for its answer. */
+struct exchange {
+	__u64 start_ns;
+	__u64 route;
+	__u64 request_bytes;
+	__u32 queue_us;
+	__u8 method;
+	__u8 path_start, path_end; /* in tap->head, while that is still this request's */
+	__u8 has_path;
+};
+
+enum tap_protocol {
+	TAP_UNDECIDED,
+	TAP_HTTP1,
+	TAP_STREAM, /* upgraded, or an event stream: only its end matters */
+	TAP_IGNORED,
+};
+
+enum tap_flags {
+	TAP_MIDSTREAM = 1, /* open before we looked */
+	TAP_OURS = 2,	   /* the agent's own */
+};
+
+/* All that is kept of a connection. */
+struct tap {
+	__u32 process;
+	__u16 port;
+	__u8 protocol;
+	__u8 role;
+	__u8 flags;
+	__u8 pending; /* requests without an answer */
+	__u8 head_length;
+	__u8 stream_kind;
+	__u8 tries; /* calls looked at in vain while undecided */
+	__u8 streaming;
+	__u16 status;
+	__u32 slot;	    /* of the last request counted here: a guess that is checked */
+	__u32 pad_slot;
+	__u64 arrival_ns;   /* of the oldest unread byte; 0: none unread */
+	__u64 entry_ns;	    /* of the send under way (function rungs) */
+	__u64 request_ns;   /* start of the request being read */
+	__u64 read_ns;	    /* when its first byte was read, 0: not measured */
+	__u64 first_byte_ns;
+	__u64 last_ns; /* of the response's last byte so far */
+	__u64 stream_ns; /* when the connection became a stream */
+	struct exchange current;
+	struct message request;
+	struct message response;
+	__u8 status_line[16];
+	__u8 status_length;
+	__u8 unverified; /* the head began with too few bytes to tell what it is */
+	__u8 pad[6];
+	__u8 head[PATH_MAX_BYTES + 16]; /* the first bytes of the request head */
+};
+
+/* More than one request in flight: rare, so apart. */
+struct pipeline {
+	__u32 first, count;
+	struct exchange waiting[PIPELINE_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tap);
+} pl_taps SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct tap);
+} pl_taps_by_sk SEC(".maps"); /* rungs that may not use socket storage */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64); /* address of the tap */
+	__type(value, struct pipeline);
+} pl_pipelines SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pipeline);
+} pl_pipeline_new SEC(".maps"); /* all zero: what a new one looks like */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct request_shared);
+} pl_request_shared SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct request_key);
+	__type(value, __u32);
+} pl_request_keys SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct request_slot);
+} pl_request_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 4096);
+	__uint(value_size, sizeof(__u32));
+} pl_request_free SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u8);
+} pl_routes SEC(".maps"); /* whose text user space has been told */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct stream_slot);
+} pl_streams SEC(".maps"); /* by process index */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct pattern_step);
+	__type(value, struct pattern_state);
+} pl_patterns SEC(".maps");
+
+/* Sending and receiving each have a scan of their own: one program never interrupts itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 3);
+	__type(key, __u32);
+	__type(value, struct scan);
+} pl_scans SEC(".maps");
+
+static __always_inline struct request_shared *request_shared_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&pl_request_shared, &zero);
+}
+
+/* --- counting ------------------------------------------------------------------------------- */
+
+__noinline int request_detail_send(struct tap *tap, __u32 index, __u32 reason)
+{
+	struct request_slot *slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+	struct request_record *record;
+
+	if (!tap || !slot)
+		return 0;
+	record = bpf_ringbuf_reserve(&pl_records, sizeof(*record), 0);
+	if (!record)
+		return count_loss(tap->process, LOSS_RING_FULL);
+	record->header.kind = RECORD_REQUEST;
+	record->header.size = sizeof(*record);
+	record->header.time_ns = tap->last_ns;
+	record->key = slot->key;
+	record->duration_ns = tap->last_ns - tap->current.start_ns;
+	record->first_byte_ns = tap->first_byte_ns - tap->current.start_ns;
+	record->queue_ns = tap->current.queue_us * 1000ULL;
+	record->request_bytes = tap->current.request_bytes;
+	record->response_bytes = tap->response.body_bytes;
+	record->slot = index;
+	record->reason = reason;
+	record->path_start = tap->current.has_path ? tap->current.path_start : 0;
+	record->path_end = tap->current.has_path ? tap->current.path_end : 0;
+	__builtin_memcpy(record->head, tap->head, PATH_MAX_BYTES);
+	{
+		struct process_slot *process = bpf_map_lookup_elem(&pl_processes, &tap->process);
+
+		record->header.pid = process ? process->tgid : 0;
+	}
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+__noinline int route_send(struct tap *tap, __u64 route)
+{
+	struct route_record *record;
+	__u8 one = 1;
+
+	if (!tap || bpf_map_update_elem(&pl_routes, &route, &one, BPF_NOEXIST))
+		return 0;
+	record = bpf_ringbuf_reserve(&pl_records, sizeof(*record), 0);
+	if (!record) {
+		bpf_map_delete_elem(&pl_routes, &route);
+		return count_loss(tap->process, LOSS_RING_FULL);
+	}
+	__builtin_memset(record, 0, sizeof(*record));
+	record->header.kind = RECORD_ROUTE;
+	record->header.size = sizeof(*record);
+	record->header.time_ns = tap->request_ns;
+	record->route = route;
+	record->path_start = tap->current.path_start;
+	record->path_end = tap->current.path_end;
+	__builtin_memcpy(record->head, tap->head, PATH_MAX_BYTES);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+static __always_inline bool key_equals(const struct request_key *a, const struct request_key *b)
+{
+	return load64(a) == load64(b) && load64((void *)a + 8) == load64((void *)b + 8) &&
+	       a->route == b->route;
+}
+
+/* The number of keys the owner of a key may have; true if one more is allowed (and taken). */
+static __always_inline bool keys_take(const struct request_key *key, const struct shared *shared)
+{
+	__u32 owner = key->service & ~SERVICE_PROVISIONAL;
+	struct process_slot *process;
+	struct service_slot *service;
+
+	if (key->service & SERVICE_PROVISIONAL) {
+		process = bpf_map_lookup_elem(&pl_processes, &owner);
+		return process && atomic_add(&process->keys, 1) < shared->keys_per_service;
+	}
+	service = bpf_map_lookup_elem(&pl_services, &owner);
+	return service && atomic_add(&service->keys, 1) < shared->keys_per_service;
+}
+
+/* Makes a slot for a key that has none. Its index, or ~0. */
+static __always_inline __u32 slot_new(struct request_key *key, struct request_shared *tap_shared)
+{
+	struct request_slot *slot;
+	__u32 index, *known;
+
+	if (bpf_map_pop_elem(&pl_request_free, &index))
+		return ~0u;
+	slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+	if (!slot)
+		return ~0u;
+	slot->key = *key;
+	/* race: two CPUs may both write; the larger one wins soon enough, it only bounds a search */
+	if (tap_shared->slots_used <= index)
+		tap_shared->slots_used = index + 1;
+	if (bpf_map_update_elem(&pl_request_keys, key, &index, BPF_NOEXIST)) {
+		/* race: another CPU made it; or the map is full */
+		__builtin_memset(&slot->key, 0, sizeof(slot->key));
+		bpf_map_push_elem(&pl_request_free, &index, 0);
+		known = bpf_map_lookup_elem(&pl_request_keys, key);
+		return known ? *known : ~0u;
+	}
+	return index;
+}
+
+/* The slow way to a slot: first request of a key on this connection. */
+__noinline __u32 slot_find(struct tap *tap, struct request_key *key)
+{
+	struct request_shared *tap_shared = request_shared_get();
+	struct shared *shared = shared_get();
+	__u32 *known, index;
+
+	if (!tap || !key || !shared || !tap_shared)
+		return ~0u;
+	known = bpf_map_lookup_elem(&pl_request_keys, key);
+	if (known)
+		return *known;
+	if (keys_take(key, shared)) {
+		index = slot_new(key, tap_shared);
+		if (index != ~0u)
+			return index;
+	}
+	/* no room: the overflow endpoint of the service, which needs a slot too */
+	key->route = ROUTE_OTHER;
+	known = bpf_map_lookup_elem(&pl_request_keys, key);
+	if (known)
+		return *known;
+	return slot_new(key, tap_shared);
+}
+
+/* One exchange is over: into its slot, and told of if it is worth it. */
+__noinline int count_exchange(struct tap *tap, __u32 error)
+{
+	struct request_shared *tap_shared = request_shared_get();
+	struct shared *shared = shared_get();
+	__u64 duration_ns, first_byte_ns, threshold_ns;
+	struct request_slot *slot = NULL;
+	struct request_key key = {};
+	__u32 index, reason = 0;
+
+	if (!tap || !shared || !tap_shared)
+		return 0;
+	key.service = service_of(tap->process);
+	key.port = tap->port;
+	key.role = tap->role;
+	key.method = tap->current.method;
+	key.status = error ? 0 : tap->status;
+	key.error = error;
+	key.route = tap->current.route;
+	index = tap->slot;
+	slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+	if (!slot || !key_equals(&slot->key, &key)) {
+		index = slot_find(tap, &key);
+		slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+		if (!slot) {
+			return count_loss(tap->process, LOSS_KEYS_FULL);
+		}
+		tap->slot = index;
+		if (!slot->detail_ns)
+			reason = DETAIL_FIRST;
+	}
+
+	duration_ns = tap->last_ns - tap->current.start_ns;
+	if ((__s64)duration_ns < 1)
+		duration_ns = 1;
+	first_byte_ns = tap->first_byte_ns - tap->current.start_ns;
+	if ((__s64)first_byte_ns < 1)
+		first_byte_ns = 1;
+	if (first_byte_ns > duration_ns)
+		first_byte_ns = duration_ns;
+	atomic_add(&slot->classic[classic_bucket(shared->bounds_ns, duration_ns)], 1);
+	atomic_add(&slot->first_byte[classic_bucket(shared->bounds_ns, first_byte_ns)], 1);
+	{
+		__u32 bucket = exp_bucket_of_ns(duration_ns);
+
+		if (bucket < EXP_BUCKETS)
+			atomic_add(&slot->exponential[bucket], 1);
+	}
+	/* bodies of no bytes are not counted here: what is missing to the total had none */
+	if (tap->current.request_bytes) {
+		atomic_add(&slot->request_bytes, tap->current.request_bytes);
+		atomic_add(&slot->request_size[size_bucket_of(tap->current.request_bytes) &
+					       (SIZE_BUCKETS - 1)],
+			   1);
+	}
+	if (tap->response.body_bytes && !error) {
+		atomic_add(&slot->response_bytes, tap->response.body_bytes);
+		atomic_add(&slot->response_size[size_bucket_of(tap->response.body_bytes) &
+						(SIZE_BUCKETS - 1)],
+			   1);
+	}
+	atomic_add(&slot->first_byte_sum_ns, first_byte_ns);
+	atomic_add(&slot->sum_ns, duration_ns);
+
+	/* judged here: only what is worth telling becomes a record */
+	threshold_ns = slot->threshold_us ? slot->threshold_us * 1000ULL : shared->threshold_ns;
+	if (duration_ns > threshold_ns)
+		reason |= DETAIL_SLOW;
+	if (error || tap->status >= 500)
+		reason |= DETAIL_ERROR;
+	if (!reason)
+		return 0;
+	if (tap->last_ns - slot->detail_ns > 1000000000ULL) {
+		slot->detail_ns = tap->last_ns;
+		slot->detail_count = 0;
+		slot->detail_max_ns = 0;
+	}
+	/* at most a few a second, and every one that is slower than those told of */
+	if (slot->detail_count >= 4 && duration_ns <= slot->detail_max_ns)
+		return 0;
+	slot->detail_count++;
+	if (duration_ns > slot->detail_max_ns)
+		slot->detail_max_ns = duration_ns;
+	return request_detail_send(tap, index, reason);
+}
+
+/* --- pairing -------------------------------------------------------------------------------- */
+
+__noinline int pipeline_push(struct tap *tap, struct exchange *exchange)
+{
+	__u64 key = (__u64)tap;
+	struct pipeline *pipeline;
+	__u32 zero = 0, at;
+
+	if (!tap || !exchange)
+		return 0;
+	pipeline = bpf_map_lookup_elem(&pl_pipelines, &key);
+	if (!pipeline) {
+		struct pipeline *empty = bpf_map_lookup_elem(&pl_pipeline_new, &zero);
+
+		if (!empty || bpf_map_update_elem(&pl_pipelines, &key, empty, BPF_ANY))
+			return count_loss(tap->process, LOSS_STATE_FULL);
+		pipeline = bpf_map_lookup_elem(&pl_pipelines, &key);
+		if (!pipeline)
+			return 0;
+	}
+	if (tap->pending == 1)
+		pipeline->count = 0; /* whatever was left of an earlier life of this address */
+	if (pipeline->count >= PIPELINE_MAX)
+		return 0;
+	at = (pipeline->first + pipeline->count) % PIPELINE_MAX;
+	if (at < PIPELINE_MAX)
+		pipeline->waiting[at] = *exchange;
+	pipeline->count++;
+	return 1;
+}
+
+__noinline int pipeline_pop(struct tap *tap)
+{
+	__u64 key = (__u64)tap;
+	struct pipeline *pipeline;
+	__u32 at;
+
+	if (!tap)
+		return 0;
+	pipeline = bpf_map_lookup_elem(&pl_pipelines, &key);
+	if (!pipeline || !pipeline->count)
+		return 0;
+	at = pipeline->first % PIPELINE_MAX;
+	if (at < PIPELINE_MAX)
+		tap->current = pipeline->waiting[at];
+	pipeline->first = (at + 1) % PIPELINE_MAX;
+	pipeline->count--;
+	if (!pipeline->count)
+		bpf_map_delete_elem(&pl_pipelines, &key);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * HTTP/1.x as the kernel needs it (RFC 9112): where a head ends, how long the body
+ * is, what was asked for. Works on windows of up to 256 bytes; a line cut by the
+ * end of a window or of a call is carried over (its first 40 bytes are enough for
+ * every field looked at). Eight bytes are tested at a time; everything per byte
+ * would be too slow and too long for the verifier.
+ *
+ * Ordinary C but for bpf_loop() and load64(): tests/fuzz builds it for the host.
+ */
+#ifndef NET_HTTP1_BPF_H
+#define NET_HTTP1_BPF_H
+
+#include "lib/source.bpf.h"
+
+#include <plimsoll/net/request.h>
+
+#define ONES  0x0101010101010101ULL
+#define HIGHS 0x8080808080808080ULL
+#define LOWER 0x2020202020202020ULL
+
+/* High bit set in every zero byte; exact for the lowest one, which is all that is used. */
+static __always_inline __u64 zero_bytes(__u64 word)
+{
+	return (word - ONES) & ~word & HIGHS;
+}
+
+static __always_inline __u64 equal_bytes(__u64 word, __u8 byte)
+{
+	return zero_bytes(word ^ (ONES * byte));
+}
+
+/* Index of the lowest marked byte (0..7); `marks` is not 0. */
+static __always_inline __u32 lowest_byte(__u64 marks)
+{
+	return (((marks & -marks) >> 7) * 0x0001020304050607ULL) >> 56;
+}
+
+enum head_flags {
+	HEAD_HAS_LENGTH = 1,
+	HEAD_CHUNKED = 2,
+	HEAD_EVENT_STREAM = 4,
+	HEAD_LATER_LINE = 8, /* the first line is behind us */
+};
+
+/* The walk over a target, one word or one segment a step. */
+struct route {
+	__u32 at, end;
+	__u32 length;  /* of the segment so far */
+	__u32 digits;  /* in it */
+	__u32 others;  /* bytes in it that are neither hexadecimal nor '-' */
+	__u32 state;   /* of the pattern automaton; 0: no pattern can match any more */
+	__u32 accepts; /* pattern + 1 if the path may end here */
+	__u32 done;
+	__u32 skip;    /* segments of an absolute form's scheme and authority still to come */
+	__u32 start;   /* where the path begins */
+	__u64 hash;
+	__u64 segment;
+};
+
+/* A scan over one window; lives in a per-CPU map so that the verifier sees only unknown numbers. */
+struct scan {
+	struct window window;
+	__u32 line; /* where the current line starts */
+	__u32 at;   /* searched up to here */
+	__u32 end;
+	__u32 head_end; /* 0, or just behind the blank line */
+	__u64 content_length;
+	__u32 flags;
+	/* the call the window is part of (messages.bpf.h) */
+	__u32 offset; /* bytes dealt with */
+	__u32 length;
+	__u32 is_request; /* this direction carries requests */
+	__u64 now_ns;
+	/* verifier: what classify() found goes through memory, or every method is a path of its own */
+	__u32 method;
+	__u32 target;
+	__u8 first[24]; /* what it looks at */
+	struct source source;
+	struct route route;
+};
+
+struct scan_walk {
+	struct scan *scan;
+};
+
+static __always_inline __u64 field_number(const struct scan *scan, __u32 at)
+{
+	__u64 value = 0;
+	bool seen = false;
+
+	for (int i = 0; i < 20; i++) {
+		__u8 c = scan->window.bytes[(at + i) & WINDOW_MASK];
+
+		if (!seen && (c == ' ' || c == '\t'))
+			continue;
+		if (c < '0' || c > '9')
+			break;
+		value = value * 10 + (c - '0');
+		seen = true;
+	}
+	return value;
+}
+
+/* Is "chunked" the last word of the line that ends before `newline`? */
+static __always_inline bool line_ends_chunked(const struct scan *scan, __u32 newline)
+{
+	__u32 end = newline;
+
+	if (scan->window.bytes[(end - 1) & WINDOW_MASK] == '\r')
+		end--;
+	return ((load64(scan->window.bytes + ((end - 8) & WINDOW_MASK)) | LOWER) >> 8) ==
+	       0x0064656b6e756863ULL; /* chunked */
+}
+
+/* One field line of a head. verifier: global, walked once. */
+__noinline int field_line(struct scan *scan, __u32 line, __u32 newline)
+{
+	const __u8 *at;
+	__u64 name;
+
+	if (!scan)
+		return 0;
+	at = scan->window.bytes + (line & WINDOW_MASK);
+	name = load64(at) | LOWER;
+
+	if (name == 0x2d746e65746e6f63ULL) { /* content- */
+		__u64 rest = load64(at + 8) | LOWER;
+
+		if ((rest & 0x00ffffffffffffffULL) == 0x003a6874676e656cULL) { /* length: */
+			scan->content_length = field_number(scan, line + 15);
+			scan->flags |= HEAD_HAS_LENGTH;
+		} else if ((rest & 0x000000ffffffffffULL) == 0x0000003a65707974ULL) { /* type: */
+			/* "text/event-stream" after one blank or none */
+			__u32 value = line + 13 + (at[13] == ' ');
+			const __u8 *type = scan->window.bytes + (value & WINDOW_MASK);
+
+			if ((load64(type) | LOWER) == 0x6576652f74786574ULL &&	   /* text/eve */
+			    (load64(type + 8) | LOWER) == 0x61657274732d746eULL) /* nt-strea */
+				scan->flags |= HEAD_EVENT_STREAM;
+		}
+	} else if (name == 0x726566736e617274ULL) { /* transfer */
+		if ((load64(at + 8) | LOWER) == 0x6e69646f636e652dULL && /* -encodin */
+		    line_ends_chunked(scan, newline))
+			scan->flags |= HEAD_CHUNKED;
+	}
+	return 0;
+}
+
+static long scan_step(__u32 index, struct scan_walk *walk)
+{
+	struct scan *scan = walk->scan;
+	__u32 at = scan->at & WINDOW_MASK, line = scan->line & WINDOW_MASK;
+	const __u8 *bytes = scan->window.bytes + at;
+	__u64 marks;
+
+	marks = equal_bytes(load64(bytes), '\n');
+	if (!marks) {
+		at += 8;
+		marks = equal_bytes(load64(bytes + 8), '\n');
+	}
+	if (!marks) {
+		at += 8;
+		marks = equal_bytes(load64(bytes + 16), '\n');
+	}
+	if (!marks) {
+		at += 8;
+		marks = equal_bytes(load64(bytes + 24), '\n');
+	}
+	if (!marks) {
+		scan->at = at + 8;
+		if (at + 8 >= scan->end)
+			return 1;
+		return 0;
+	}
+	at += lowest_byte(marks);
+	if (at >= scan->end)
+		return 1;
+	scan->line = at + 1;
+	scan->at = at + 1;
+	if (at == line || (at == line + 1 && scan->window.bytes[line] == '\r')) {
+		if (scan->flags & HEAD_LATER_LINE)
+			scan->head_end = at + 1;
+		return 1;
+	}
+	if (scan->flags & HEAD_LATER_LINE)
+		field_line(scan, line, at);
+	else
+		scan->flags |= HEAD_LATER_LINE;
+	if (at + 1 >= scan->end)
+		return 1;
+	return 0;
+}
+
+/* Walks the lines of a window; leaves head_end, the fields found and where the last line starts. */
+__noinline int scan_head(struct scan *scan)
+{
+	struct scan_walk walk = { .scan = scan };
+
+	if (!scan)
+		return 0;
+	bpf_loop(WINDOW_BYTES / 8 + WINDOW_MAX, scan_step, &walk, 0);
+	return 0;
+}
+
+/* Methods as the first eight bytes of a request, with the length of the word and its blank. */
+#define METHOD_WORDS(X)                                                                            \
+	X(HTTP_GET, 0x0000000020544547ULL, 4)                                                      \
+	X(HTTP_POST, 0x0000002054534f50ULL, 5)                                                     \
+	X(HTTP_PUT, 0x0000000020545550ULL, 4)                                                      \
+	X(HTTP_HEAD, 0x0000002044414548ULL, 5)                                                     \
+	X(HTTP_DELETE, 0x204554454c4544ULL, 7)                                                     \
+	X(HTTP_PATCH, 0x0000204843544150ULL, 6)                                                    \
+	X(HTTP_OPTIONS, 0x20534e4f4954504fULL, 8)                                                  \
+	X(HTTP_CONNECT, 0x205443454e4e4f43ULL, 8)                                                  \
+	X(HTTP_TRACE, 0x0000204543415254ULL, 6)
+
+static __always_inline __u64 low_bytes(__u32 count)
+{
+	return count >= 8 ? ~0ULL : (1ULL << (count * 8)) - 1;
+}
+
+enum first_bytes {
+	FIRST_UNKNOWN,
+	FIRST_PARTIAL, /* too few bytes to tell, but it could become a request */
+	FIRST_REQUEST,
+	FIRST_RESPONSE,
+	FIRST_TLS,
+	FIRST_HTTP2,
+};
+
+static long word_step(__u32 index, struct scan_walk *walk)
+{
+	__u8 c = walk->scan->first[index & 15];
+
+	walk->scan->target = index;
+	if (c < 'A' || c > 'Z')
+		return 1;
+	return 0;
+}
+
+/* A method of somebody else's: upper case letters, a blank, a path. Where that begins, or 0. */
+static __always_inline __u32 other_method(struct scan *scan, __u32 length)
+{
+	struct scan_walk walk = { .scan = scan };
+	__u32 at;
+
+	bpf_loop(16, word_step, &walk, 0);
+	at = scan->target;
+	if (at < 3 || at > 15 || at + 1 >= length)
+		return 0;
+	return scan->first[at] == ' ' && scan->first[at + 1] == '/' ? at + 1 : 0;
+}
+
+/*
+ * What the first `length` (>= 1) bytes of a stream or message are, which stand in scan->first.
+ * The method and where its target begins are left in scan->method and scan->target.
+ * verifier: global, so that it is walked once and not once per caller's state.
+ */
+__noinline int classify(struct scan *scan, __u32 length)
+{
+	__u64 word, seen = low_bytes(length);
+
+	if (!scan)
+		return FIRST_UNKNOWN;
+	word = load64(scan->first);
+	scan->method = HTTP_METHOD_OTHER;
+	scan->target = 0;
+#define X(name, text, size)                                                                        \
+	if (!((word ^ (text)) & low_bytes(size) & seen)) {                                         \
+		if (length < (size) + 1)                                                           \
+			return FIRST_PARTIAL;                                                      \
+		scan->method = name;                                                               \
+		scan->target = size;                                                               \
+		if (name != HTTP_CONNECT && scan->first[size] != '/' &&                            \
+		    scan->first[size] != '*' && (scan->first[size] | 0x20) != 'h')                 \
+			return FIRST_UNKNOWN;                                                      \
+		return FIRST_REQUEST;                                                              \
+	}
+	METHOD_WORDS(X)
+#undef X
+	if (!((word ^ 0x002e312f50545448ULL) & low_bytes(7) & seen)) /* HTTP/1. */
+		return length < 7 ? FIRST_PARTIAL : FIRST_RESPONSE;
+	if (!((word ^ 0x0048202a20495250ULL) & low_bytes(7) & seen)) /* PRI * H */
+		return length < 7 ? FIRST_PARTIAL : FIRST_HTTP2;
+	if ((word & 0xff) == 0x16 && (length < 2 || (word & 0xff00) == 0x0300))
+		return FIRST_TLS;
+	scan->target = other_method(scan, length);
+	return scan->target ? FIRST_REQUEST : FIRST_UNKNOWN;
+}
+
+static __always_inline int classify_bytes(struct scan *scan, const __u8 *bytes, __u32 length)
+{
+	*(__u64 *)scan->first = load64(bytes);
+	*(__u64 *)(scan->first + 8) = load64(bytes + 8);
+	return classify(scan, length);
+}
+
+/* --- the route ------------------------------------------------------------------------------ */
+
+#define HASH_SEED 0x9e3779b97f4a7c15ULL
+#define HASH_ID	  0x5bd1e9955bd1e995ULL
+
+static __always_inline __u64 hash_mix(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * 0xff51afd7ed558ccdULL;
+	return hash ^ (hash >> 32);
+}
+
+/* High bit in every byte that is no decimal digit. */
+static __always_inline __u64 other_than_digits(__u64 word)
+{
+	__u64 x = word ^ (ONES * '0');
+
+	return (((x & ~HIGHS) + ONES * (0x80 - 10)) | x) & HIGHS;
+}
+
+/* High bit in every byte that is a-f or A-F. */
+static __always_inline __u64 hex_letters(__u64 word)
+{
+	__u64 x = (word | LOWER) & ~HIGHS;
+
+	return (x + ONES * (0x80 - 'a')) & ~(x + ONES * (0x80 - 'g')) & ~word & HIGHS;
+}
+
+#define LONG_HEX 16 /* a hexadecimal segment this long with a digit in it is an id */
+
+static __always_inline bool segment_is_id(const struct route *route)
+{
+	return route->length && (route->digits == route->length ||
+				 (route->length >= LONG_HEX && route->digits && !route->others));
+}
+
+static __always_inline __u32 count_marks(__u64 marks)
+{
+	return ((marks >> 7) * ONES) >> 56;
+}
+
+#ifndef ROUTE_PATTERN_STEP
+#define ROUTE_PATTERN_STEP(route) ((void)0)
+#endif
+
+struct route_walk {
+	struct route *route;
+	const __u8 *bytes; /* PATH_MAX_BYTES + 8 readable */
+};
+
+static long route_step(__u32 index, struct route_walk *walk)
+{
+	struct route *route = walk->route;
+	__u32 at = route->at & (PATH_MAX_BYTES - 1);
+	__u64 word = load64(walk->bytes + at);
+	__u64 stop, marks, digits;
+	__u32 taken = 8;
+
+	/* anything up to the blank, '?' and '#' end the path */
+	stop = ((word - ONES * 0x21) & ~word & HIGHS) | equal_bytes(word, '?') |
+	       equal_bytes(word, '#');
+	marks = stop | equal_bytes(word, '/');
+	if (marks)
+		taken = lowest_byte(marks);
+	if (route->at + taken >= route->end) {
+		taken = route->end - route->at;
+		route->done = 1;
+	} else if (marks) {
+		route->done = ((stop & -stop) == (marks & -marks));
+	}
+	if (taken) {
+		__u64 mask = low_bytes(taken);
+
+		word &= mask;
+		route->segment = hash_mix(route->segment, word);
+		digits = ~other_than_digits(word) & HIGHS & mask;
+		route->length += taken;
+		route->digits += count_marks(digits);
+		route->others += taken - count_marks((digits | hex_letters(word) |
+						      (equal_bytes(word, '-') & HIGHS)) & mask);
+	}
+	route->at += taken;
+	if (!marks && !route->done)
+		return 0;
+	if (route->skip) {
+		route->skip--;
+		route->start = route->at;
+	} else {
+		ROUTE_PATTERN_STEP(route);
+		route->hash = hash_mix(route->hash,
+				       segment_is_id(route) ? HASH_ID : route->segment);
+	}
+	route->at++;
+	route->length = route->digits = route->others = 0;
+	route->segment = HASH_SEED;
+	if (route->done)
+		return 1;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* From the bytes of one send or receive to requests and responses that begin and end. */
+#ifndef NET_MESSAGES_BPF_H
+#define NET_MESSAGES_BPF_H
+
+#include "net/exchange.bpf.h"
+
+/* One call's worth of bytes on its way through the state machine. */
+struct passage {
+	struct tap *tap;
+	struct scan *scan;
+};
+
+static __always_inline struct message *passage_message(struct passage *passage)
+{
+	return passage->scan->is_request ? &passage->tap->request : &passage->tap->response;
+}
+
+static __always_inline void stream_opened(struct tap *tap, enum stream_kind kind)
+{
+	struct stream_slot *slot = bpf_map_lookup_elem(&pl_streams, &tap->process);
+
+	tap->stream_kind = kind;
+	tap->streaming = 1;
+	tap->stream_ns = tap->last_ns;
+	if (slot)
+		atomic_add(&slot->opened[kind], 1);
+}
+
+static __always_inline void stream_closed(struct tap *tap, __u64 now_ns)
+{
+	struct stream_slot *slot = bpf_map_lookup_elem(&pl_streams, &tap->process);
+	__u32 kind = tap->stream_kind;
+
+	tap->streaming = 0;
+	if (!slot || kind >= STREAM_KIND_COUNT)
+		return;
+	atomic_add(&slot->closed[kind], 1);
+	if (now_ns > tap->stream_ns)
+		atomic_add(&slot->life_ns[kind], now_ns - tap->stream_ns);
+}
+
+/* --- requests ------------------------------------------------------------------------------- */
+
+static __always_inline void route_of(struct tap *tap, struct scan *scan, struct exchange *exchange)
+{
+	struct request_shared *tap_shared = request_shared_get();
+	struct route_walk walk = { .route = &scan->route, .bytes = tap->head };
+	struct route *route = &scan->route;
+
+	route->start = scan->target;
+	route->at = scan->target + 1; /* behind the first slash */
+	route->skip = 0;
+	/* absolute form: scheme, nothing and authority come before the path */
+	if ((tap->head[scan->target & (PATH_MAX_BYTES - 1)] | 0x20) == 'h') {
+		route->at = scan->target;
+		route->skip = 3;
+	}
+	route->end = tap->head_length;
+	route->length = route->digits = route->others = route->accepts = route->done = 0;
+	route->hash = route->segment = HASH_SEED;
+	route->state = tap_shared && tap_shared->pattern_states ? PATTERN_START : 0;
+	bpf_loop(PATH_MAX_BYTES, route_step, &walk, 0);
+	exchange->path_start = route->start;
+	exchange->path_end = min(route->at - 1, (__u32)PATH_MAX_BYTES);
+	exchange->has_path = 1;
+	if (route->state && route->accepts)
+		exchange->route = ROUTE_PATTERN_BASE | (route->accepts - 1);
+	else
+		exchange->route = route->hash;
+}
+
+/* A request head is complete, or as complete as it will get: it now waits for its answer. */
+__noinline int request_begins(struct tap *tap, struct scan *scan, __u64 body_bytes)
+{
+	struct exchange exchange = {};
+
+	if (!tap || !scan)
+		return 0;
+	if (tap->pending && tap->response.state == MESSAGE_LOST) {
+		/* out of step: whose answer comes next cannot be told, so none is paired wrongly */
+		count_loss(tap->process, LOSS_UNPAIRED);
+		tap->pending = 0;
+	}
+	exchange.start_ns = tap->request_ns;
+	if (tap->read_ns > tap->request_ns)
+		exchange.queue_us = (tap->read_ns - tap->request_ns) / 1000;
+	exchange.request_bytes = body_bytes;
+	if (classify_bytes(scan, tap->head, tap->head_length) != FIRST_REQUEST) {
+		tap->request.state = MESSAGE_LOST;
+		return count_loss(tap->process, LOSS_UNPARSED);
+	}
+	exchange.method = scan->method;
+	route_of(tap, scan, &exchange);
+	if (!tap->pending) {
+		tap->current = exchange;
+		tap->pending = 1;
+		return 0;
+	}
+	tap->current.has_path = 0; /* its text has just been overwritten */
+	if (!bpf_map_lookup_elem(&pl_routes, &exchange.route)) {
+		struct exchange oldest = tap->current;
+
+		tap->current.path_start = exchange.path_start;
+		tap->current.path_end = exchange.path_end;
+		route_send(tap, exchange.route);
+		tap->current = oldest;
+	}
+	exchange.has_path = 0;
+	if (tap->pending > PIPELINE_MAX || !pipeline_push(tap, &exchange))
+		return count_loss(tap->process, LOSS_PIPELINE_FULL);
+	tap->pending++;
+	return 0;
+}
+
+static __always_inline void request_complete(struct tap *tap)
+{
+	/* of a chunked body the length is only known now */
+	if (tap->pending == 1 && tap->current.request_bytes < tap->request.body_bytes)
+		tap->current.request_bytes = tap->request.body_bytes;
+	tap->request.state = MESSAGE_START;
+}
+
+/* --- responses ------------------------------------------------------------------------------ */
+
+static __always_inline void response_counted(struct tap *tap, __u8 error)
+{
+	struct request_shared *tap_shared = request_shared_get();
+
+	count_exchange(tap, error);
+	if (tap_shared)
+		atomic_add(&tap_shared->requests, 1);
+	tap->pending--;
+	if (tap->pending && !pipeline_pop(tap))
+		tap->pending = 0;
+}
+
+__noinline int response_complete(struct tap *tap)
+{
+	if (!tap)
+		return 0;
+	tap->response.state = MESSAGE_START;
+	if (tap->streaming) {
+		stream_closed(tap, tap->last_ns);
+		return 0;
+	}
+	if (!tap->pending) {
+		/* 408 is what a server says to a connection that never asked */
+		if (tap->status != 408)
+			count_loss(tap->process, tap->flags & TAP_MIDSTREAM ? LOSS_MIDSTREAM :
+									      LOSS_UNPAIRED);
+		tap->flags &= ~TAP_MIDSTREAM;
+		return 0;
+	}
+	response_counted(tap, REQUEST_OK);
+	return 0;
+}
+
+/* What follows a response head, by its status, its fields and the request's method. */
+__noinline int response_head_complete(struct tap *tap, struct scan *scan, __u32 flags,
+					     __u64 content_length)
+{
+	__u32 status = 0;
+	bool no_body;
+
+	if (!tap || !scan)
+		return 0;
+#pragma unroll
+	for (int i = 9; i < 12; i++)
+		status = status * 10 + (tap->status_line[i] - '0');
+	if (tap->status_length < 12 || status < 100 || status > 999) {
+		tap->response.state = MESSAGE_LOST;
+		return count_loss(tap->process, LOSS_UNPARSED);
+	}
+	tap->status = status;
+	tap->response.body_bytes = 0;
+	/* answered before the request was understood whole */
+	if (!tap->pending && tap->request.state == MESSAGE_HEAD && tap->head_length > 3) {
+		request_begins(tap, scan, 0);
+		tap->request.state = MESSAGE_LOST;
+	}
+	if (status == 101 || (status / 100 == 2 && tap->current.method == HTTP_CONNECT &&
+			      tap->pending)) {
+		enum stream_kind kind = status == 101 ? STREAM_WEBSOCKET : STREAM_TUNNEL;
+
+		response_complete(tap);
+		stream_opened(tap, kind);
+		tap->protocol = TAP_STREAM;
+		return 0;
+	}
+	if (status < 200) { /* interim: the answer is still to come */
+		tap->response.state = MESSAGE_START;
+		tap->first_byte_ns = 0;
+		return 0;
+	}
+	no_body = status == 204 || status == 304 ||
+		  (tap->pending && tap->current.method == HTTP_HEAD);
+	if (flags & HEAD_EVENT_STREAM && !no_body && tap->pending) {
+		/* the first byte is the latency; what follows is life time */
+		response_counted(tap, REQUEST_OK);
+		stream_opened(tap, STREAM_EVENTS);
+	}
+	if (no_body || (flags & HEAD_HAS_LENGTH && !(flags & HEAD_CHUNKED) && !content_length))
+		return response_complete(tap);
+	if (flags & HEAD_CHUNKED) {
+		tap->response.state = MESSAGE_CHUNK_LINE;
+		tap->response.body_left = 0;
+		tap->response.phase = CHUNK_DIGITS;
+	} else if (flags & HEAD_HAS_LENGTH) {
+		tap->response.state = MESSAGE_BODY;
+		tap->response.body_left = content_length;
+		tap->response.body_bytes = content_length;
+	} else {
+		tap->response.state = MESSAGE_UNTIL_CLOSE;
+	}
+	return 0;
+}
+
+static __always_inline void message_complete(struct passage *passage)
+{
+	if (passage->scan->is_request)
+		request_complete(passage->tap);
+	else
+		response_complete(passage->tap);
+}
+
+/* --- bytes ---------------------------------------------------------------------------------- */
+
+struct keep_walk {
+	__u8 *into;
+	const __u8 *from;
+	__u32 have, count, room;
+};
+
+static long keep_step(__u32 index, struct keep_walk *walk)
+{
+	__u32 at = walk->have + index;
+
+	if (index >= walk->count || at >= walk->room)
+		return 1;
+	walk->into[at & (PATH_MAX_BYTES - 1)] = walk->from[index & (WINDOW_MAX - 1)];
+	return 0;
+}
+
+/* The first bytes of a request head are kept for its route, in words where they come at once. */
+static __always_inline void keep_request(struct tap *tap, const __u8 *from, __u32 count)
+{
+	struct keep_walk walk = {
+		.into = tap->head,
+		.from = from,
+		.have = tap->head_length,
+		.count = count,
+		.room = PATH_MAX_BYTES,
+	};
+
+	if (!tap->head_length) {
+#pragma unroll
+		for (int i = 0; i < PATH_MAX_BYTES; i += 8)
+			*(__u64 *)(tap->head + i) = load64(from + i);
+	} else {
+		bpf_loop(PATH_MAX_BYTES, keep_step, &walk, 0);
+	}
+	tap->head_length = min(walk.have + count, (__u32)PATH_MAX_BYTES);
+}
+
+/* And of a response its status line. */
+static __always_inline void keep_response(struct tap *tap, const __u8 *from, __u32 count)
+{
+	__u32 have = tap->status_length;
+
+	if (!have) {
+		*(__u64 *)tap->status_line = load64(from);
+		*(__u64 *)(tap->status_line + 8) = load64(from + 8);
+	} else {
+		for (__u32 i = 0; i < 16; i++) {
+			if (i >= count || have + i >= 16)
+				break;
+			tap->status_line[(have + i) & 15] = from[i];
+		}
+	}
+	tap->status_length = min(have + count, 16u);
+}
+
+/* A head begins with this byte. */
+static __always_inline void message_begins(struct passage *passage, struct message *message)
+{
+	struct tap *tap = passage->tap;
+
+	message->state = MESSAGE_HEAD;
+	message->carried = 0;
+	message->flags = 0;
+	message->content_length = 0;
+	if (passage->scan->is_request) {
+		tap->head_length = 0;
+		message->body_bytes = 0;
+		tap->read_ns = 0;
+		if (tap->role == REQUEST_ROLE_SERVER && tap->arrival_ns) {
+			tap->request_ns = tap->arrival_ns;
+		} else {
+			tap->request_ns = passage->scan->now_ns ? passage->scan->now_ns : bpf_ktime_get_ns();
+			if (tap->entry_ns)
+				tap->request_ns = tap->entry_ns;
+		}
+	} else {
+		tap->status_length = 0;
+		tap->first_byte_ns = passage->scan->now_ns;
+	}
+}
+
+static __always_inline void head_complete(struct passage *passage, struct message *message)
+{
+	struct tap *tap = passage->tap;
+	struct scan *scan = passage->scan;
+	__u32 flags = message->flags;
+
+	message->carried = 0;
+	if (!passage->scan->is_request) {
+		response_head_complete(tap, scan, flags, message->content_length);
+		return;
+	}
+	if (flags & HEAD_CHUNKED) {
+		message->state = MESSAGE_CHUNK_LINE;
+		message->body_left = 0;
+		message->phase = CHUNK_DIGITS;
+		request_begins(tap, scan, 0);
+	} else if (message->content_length) {
+		message->state = MESSAGE_BODY;
+		message->body_left = message->content_length;
+		request_begins(tap, scan, message->content_length);
+	} else {
+		message->state = MESSAGE_START;
+		request_begins(tap, scan, 0);
+	}
+}
+
+/* A head that began with too few bytes to tell: is it still one? */
+static __always_inline bool head_verified(struct passage *passage)
+{
+	struct tap *tap = passage->tap;
+	__u32 kind;
+
+	if (passage->scan->is_request)
+		kind = classify_bytes(passage->scan, tap->head, tap->head_length);
+	else
+		kind = classify_bytes(passage->scan, tap->status_line, tap->status_length);
+	if (kind == FIRST_PARTIAL)
+		return true;
+	tap->unverified = 0;
+	if (kind == (passage->scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE))
+		return true;
+	tap->protocol = TAP_IGNORED;
+	return false;
+}
+
+/* Looks at up to one window of head bytes; true to go on. */
+static __always_inline bool head_window(struct passage *passage, struct message *message)
+{
+	__u32 count = passage->scan->length - passage->scan->offset, first, end;
+	struct scan *scan = passage->scan;
+	struct tap *tap = passage->tap;
+	int err;
+
+	if (count > WINDOW_MAX)
+		count = WINDOW_MAX;
+	err = source_read(&passage->scan->source, passage->scan->offset, count, &scan->window);
+	if (err) {
+		message->state = MESSAGE_LOST;
+		count_loss(tap->process, err == -2 ? LOSS_UNRESOLVED : LOSS_UNREADABLE);
+		return false;
+	}
+	if (message->state != MESSAGE_HEAD && message->state != MESSAGE_TRAILER) {
+		__u32 kind;
+
+		/* RFC 9112 2.2: an empty line before a request is to be ignored */
+		if (count >= 2 && passage->scan->is_request &&
+		    scan->window.bytes[CARRY_MAX] == '\r' &&
+		    scan->window.bytes[CARRY_MAX + 1] == '\n') {
+			passage->scan->offset += 2;
+			return true;
+		}
+		kind = classify_bytes(scan, scan->window.bytes + CARRY_MAX, count);
+		if (kind != FIRST_PARTIAL &&
+		    kind != (passage->scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE)) {
+			if (message->state != MESSAGE_LOST)
+				count_loss(tap->process, LOSS_UNPARSED);
+			message->state = MESSAGE_LOST;
+			return false;
+		}
+		message_begins(passage, message);
+		tap->unverified = kind == FIRST_PARTIAL;
+	}
+	if (message->state == MESSAGE_HEAD && passage->scan->is_request &&
+	    tap->head_length < PATH_MAX_BYTES)
+		keep_request(tap, scan->window.bytes + CARRY_MAX, count);
+	if (message->state == MESSAGE_HEAD && !passage->scan->is_request &&
+	    tap->status_length < 16)
+		keep_response(tap, scan->window.bytes + CARRY_MAX, count);
+	if (tap->unverified && !head_verified(passage))
+		return false;
+
+	first = CARRY_MAX - min((__u32)message->carried, (__u32)CARRY_MAX);
+	if (message->carried) {
+#pragma unroll
+		for (int i = 0; i < CARRY_MAX; i += 8)
+			*(__u64 *)(scan->window.bytes + i) = load64(message->carry + i);
+	}
+	end = CARRY_MAX + count;
+	scan->line = first;
+	scan->at = CARRY_MAX;
+	scan->end = end;
+	scan->head_end = 0;
+	scan->flags = message->flags;
+	scan->content_length = message->content_length;
+	scan_head(scan);
+	message->flags = scan->flags;
+	message->content_length = scan->content_length;
+	if (scan->head_end) {
+		__u32 used = scan->head_end - CARRY_MAX;
+
+		passage->scan->offset += min(used, count);
+		if (message->state == MESSAGE_TRAILER)
+			message_complete(passage);
+		else
+			head_complete(passage, message);
+		return true;
+	}
+	{
+		/* the line that is not finished: its start, aligned to the end of the carry */
+		__u32 line = scan->line & WINDOW_MASK, left = end - line;
+		__u32 from = left > CARRY_MAX ? line : end - CARRY_MAX;
+
+#pragma unroll
+		for (int i = 0; i < CARRY_MAX; i += 8)
+			*(__u64 *)(message->carry + i) =
+				load64(scan->window.bytes + ((from + i) & WINDOW_MASK));
+		message->carried = min(left, (__u32)CARRY_MAX);
+	}
+	passage->scan->offset += count;
+	return true;
+}
+
+struct chunk_walk {
+	struct message *message;
+	struct scan *scan;
+};
+
+static long chunk_step(__u32 index, struct chunk_walk *walk)
+{
+	struct message *message = walk->message;
+	__u8 c = walk->scan->window.bytes[CARRY_MAX + (index & 31)], letter = c | 0x20;
+
+	walk->scan->at = index + 1;
+	if (c == '\n') {
+		walk->scan->head_end = 1;
+		return 1;
+	}
+	if (message->phase != CHUNK_DIGITS)
+		return 0;
+	if (c >= '0' && c <= '9')
+		message->body_left = message->body_left << 4 | (c - '0');
+	else if (letter >= 'a' && letter <= 'f')
+		message->body_left = message->body_left << 4 | (letter - 'a' + 10);
+	else
+		message->phase = CHUNK_EXTENSION;
+	return 0;
+}
+
+/* The next part of a chunk-size line. The number read so far waits in body_left. */
+__noinline int chunk_line(struct message *message, struct scan *scan, __u32 count)
+{
+	struct chunk_walk walk = { .message = message, .scan = scan };
+
+	if (!message || !scan)
+		return 0;
+	scan->at = 0;
+	scan->head_end = 0;
+	bpf_loop(min(count, (__u32)CHUNK_WINDOW), chunk_step, &walk, 0);
+	scan->offset += scan->at;
+	if (!scan->head_end)
+		return 0;
+	if (message->body_left) {
+		message->body_bytes += message->body_left;
+		message->body_left += 2; /* the CRLF behind the data */
+		message->state = MESSAGE_CHUNK;
+	} else {
+		message->state = MESSAGE_TRAILER;
+		message->flags = HEAD_LATER_LINE;
+		message->carried = 0;
+	}
+	return 0;
+}
+
+static __always_inline bool chunk_window(struct passage *passage, struct message *message)
+{
+	struct scan *scan = passage->scan;
+	__u32 count = min(scan->length - scan->offset, (__u32)CHUNK_WINDOW);
+
+	if (source_read(&scan->source, scan->offset, count, &scan->window)) {
+		message->state = MESSAGE_LOST;
+		count_loss(passage->tap->process, LOSS_UNRESOLVED);
+		return false;
+	}
+	chunk_line(message, scan, count);
+	return true;
+}
+
+/* A body of known length, or one chunk, has been seen to its end. */
+static __always_inline void body_part_complete(struct passage *passage, struct message *message)
+{
+	if (message->state == MESSAGE_BODY) {
+		message_complete(passage);
+		return;
+	}
+	message->body_left = 0;
+	message->phase = CHUNK_DIGITS;
+	message->state = MESSAGE_CHUNK_LINE;
+}
+
+static long passage_step(__u32 index, struct passage *passage)
+{
+	struct message *message = passage_message(passage);
+	__u32 left = passage->scan->length - passage->scan->offset;
+	struct tap *tap = passage->tap;
+
+	if (!left || tap->protocol != TAP_HTTP1)
+		return 1;
+	switch (message->state) {
+	case MESSAGE_CHUNK_LINE:
+		return !chunk_window(passage, message);
+	case MESSAGE_BODY:
+	case MESSAGE_CHUNK:
+		if (message->body_left > left) {
+			message->body_left -= left;
+			passage->scan->offset += left;
+			return 1;
+		}
+		passage->scan->offset += message->body_left;
+		body_part_complete(passage, message);
+		return 0;
+	case MESSAGE_UNTIL_CLOSE:
+		message->body_bytes += left;
+		passage->scan->offset = passage->scan->length;
+		return 1;
+	default:
+		return !head_window(passage, message);
+	}
+}
+
+/* Bytes between what was seen and what is here now went by unseen (spliced, sent by the kernel). */
+static __always_inline void passage_gap(struct passage *passage, struct message *message,
+					__u32 start)
+{
+	__u32 gap = start - message->next;
+
+	if (!message->known || !gap || gap > 0x7fffffff)
+		return;
+	if ((message->state == MESSAGE_BODY || message->state == MESSAGE_CHUNK) &&
+	    gap <= message->body_left) {
+		message->body_left -= gap;
+		if (!message->body_left)
+			body_part_complete(passage, message);
+	} else if (message->state == MESSAGE_UNTIL_CLOSE) {
+		message->body_bytes += gap;
+	} else {
+		message->state = MESSAGE_LOST;
+	}
+}
+
+#endif

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * net/request: HTTP/1.x requests, in the server and the client role.
+ *
+ * Sees: every byte a TCP socket takes from or gives to a process. Requests are
+ * recognised by their bytes, never by port, paired with their answers, and counted
+ * in the kernel by (service, role, port, method, route, status). Only the first of
+ * a kind, a breach or an error becomes a record.
+ *
+ * Hooks: where TCP hands bytes over. fentry and kprobe take tcp_sendmsg and
+ * tcp_recvmsg, the tracepoint rung sock_send_length and sock_recv_length. A server's
+ * request begins when its first byte reaches the socket (tcp_data_ready, or the
+ * tracepoint sk_data_ready), not when it is read: time in the queue is latency too.
+ *
+ * Cost: three short programs per request; see docs/BENCHMARKS.md.
+ *
+ * Blind spots: TLS and HTTP/2 (counted as ignored connections), MPTCP, 32-bit
+ * programs, and on the tracepoint rung io_uring (counted as unresolved).
+ */
+#include "net/messages.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
+
+#define SCAN_SEND 0
+#define SCAN_RECV 1
+#define SCAN_OTHER 2
+
+#define MSG_PEEK      2
+#define PROTOCOL_TCP  6
+#define FAMILY_INET   2
+#define FAMILY_INET6  10
+#define STEPS_MAX     512 /* message parts and windows in one call */
+
+/* What a function rung keeps between the entry and the return of a call. */
+struct call {
+	struct sock *sk;
+	struct source source;
+	__u64 flags;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} pl_calls SEC(".maps");
+
+static __always_inline bool is_tcp(struct sock *sk, enum tap_rung rung)
+{
+	__u16 family = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_family) :
+					     sk->__sk_common.skc_family;
+	__u16 protocol = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, sk_protocol) : sk->sk_protocol;
+
+	return protocol == PROTOCOL_TCP && (family == FAMILY_INET || family == FAMILY_INET6);
+}
+
+static __always_inline struct tap *tap_find(struct sock *sk, enum tap_rung rung)
+{
+	__u64 key = (__u64)sk;
+
+	if (rung == RUNG_KPROBE)
+		return bpf_map_lookup_elem(&pl_taps_by_sk, &key);
+	return bpf_sk_storage_get(&pl_taps, sk, NULL, 0);
+}
+
+static const struct tap tap_zero;
+
+static __always_inline struct tap *tap_create(struct sock *sk, enum tap_rung rung)
+{
+	__u64 key = (__u64)sk;
+
+	if (rung != RUNG_KPROBE)
+		return bpf_sk_storage_get(&pl_taps, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	bpf_map_update_elem(&pl_taps_by_sk, &key, &tap_zero, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&pl_taps_by_sk, &key);
+}
+
+static __always_inline void tap_ignore(struct tap *tap, enum ignored_protocol protocol)
+{
+	struct process_slot *process = bpf_map_lookup_elem(&pl_processes, &tap->process);
+
+	tap->protocol = TAP_IGNORED;
+	if (process)
+		atomic_add(&process->ignored[protocol], 1);
+}
+
+/* The first bytes of a connection decide what it is and which end we are. */
+__noinline int tap_decide(struct tap *tap, struct scan *scan, bool sent, __u32 ports)
+{
+	__u32 count;
+
+	if (!tap || !scan)
+		return 0;
+	count = min(scan->length, 24u);
+	if (!count || source_read(&scan->source, 0, count, &scan->window)) {
+		/* cannot be read (io_uring on this rung): give it a few more chances */
+		if (++tap->tries > 3) {
+			count_loss(tap->process, LOSS_UNRESOLVED);
+			tap_ignore(tap, IGNORED_OTHER);
+		}
+		return 0;
+	}
+	switch (classify_bytes(scan, scan->window.bytes + CARRY_MAX, count)) {
+	case FIRST_REQUEST:
+	case FIRST_PARTIAL:
+		tap->role = sent ? REQUEST_ROLE_CLIENT : REQUEST_ROLE_SERVER;
+		break;
+	case FIRST_RESPONSE:
+		/* the request went by before we looked */
+		tap->role = sent ? REQUEST_ROLE_SERVER : REQUEST_ROLE_CLIENT;
+		tap->flags |= TAP_MIDSTREAM;
+		break;
+	case FIRST_TLS:
+		tap_ignore(tap, IGNORED_TLS);
+		return 0;
+	case FIRST_HTTP2:
+		tap_ignore(tap, IGNORED_HTTP2);
+		return 0;
+	default:
+		/* a connection that was open before may be in the middle of a body */
+		if (!(tap->flags & TAP_MIDSTREAM) || ++tap->tries > 16)
+			tap_ignore(tap, IGNORED_OTHER);
+		return 0;
+	}
+	tap->protocol = TAP_HTTP1;
+	tap->port = tap->role == REQUEST_ROLE_SERVER ? ports & 0xffff : ports >> 16;
+	return 1;
+}
+
+static __always_inline __u32 sock_ports(struct sock *sk, enum tap_rung rung)
+{
+	__u16 local, remote;
+
+	if (rung == RUNG_KPROBE) {
+		local = BPF_CORE_READ(sk, __sk_common.skc_num);
+		remote = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	} else {
+		local = sk->__sk_common.skc_num;
+		remote = sk->__sk_common.skc_dport;
+	}
+	return local | (__u32)bpf_ntohs(remote) << 16;
+}
+
+static __always_inline bool source_resolve(struct source *source, struct call *call)
+{
+	if (source_from_registers(source, bpf_get_current_task_btf()))
+		return true;
+	if (call && call->source.kind) {
+		*source = call->source;
+		return true;
+	}
+	return false;
+}
+
+/* Bytes were sent or received: the one handler behind every rung. */
+static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, enum tap_rung rung,
+				       struct call *call)
+{
+	__u32 slot = sent ? SCAN_SEND : SCAN_RECV, end, unread = 0;
+	struct passage passage = {};
+	struct message *message;
+	struct tap *tap;
+
+	if (count <= 0 || !is_tcp(sk, rung))
+		return 0;
+	tap = tap_find(sk, rung);
+	if (!tap) {
+		tap = tap_create(sk, rung);
+		if (!tap)
+			return count_loss(process_current(), LOSS_STATE_FULL);
+	}
+	if (tap->protocol >= TAP_STREAM)
+		return 0;
+	if (!tap->process) {
+		struct shared *shared = shared_get();
+
+		if (shared && shared->agent_tgid == bpf_get_current_pid_tgid() >> 32) {
+			tap->protocol = TAP_IGNORED;
+			return 0;
+		}
+		tap->process = process_current();
+		process_hold(tap->process);
+	}
+	passage.tap = tap;
+	passage.scan = bpf_map_lookup_elem(&pl_scans, &slot);
+	if (!passage.scan)
+		return 0;
+	passage.scan->offset = 0;
+	passage.scan->length = count;
+	passage.scan->now_ns = 0;
+	passage.scan->source.kind = SOURCE_NONE;
+	source_resolve(&passage.scan->source, call);
+	if (tap->protocol == TAP_UNDECIDED && !tap_decide(tap, passage.scan, sent, sock_ports(sk, rung)))
+		goto consumed;
+
+	if (rung == RUNG_KPROBE) {
+		struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+		end = sent ? BPF_CORE_READ(tcp, write_seq) : BPF_CORE_READ(tcp, copied_seq);
+		if (!sent)
+			unread = BPF_CORE_READ(tcp, rcv_nxt) - end;
+	} else {
+		struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+		if (!tcp)
+			return 0;
+		end = sent ? tcp->write_seq : tcp->copied_seq;
+		if (!sent)
+			unread = tcp->rcv_nxt - end;
+	}
+	passage.scan->is_request = sent == (tap->role == REQUEST_ROLE_CLIENT);
+	message = passage_message(&passage);
+	if (!passage.scan->is_request) {
+		passage.scan->now_ns = bpf_ktime_get_ns();
+		tap->last_ns = passage.scan->now_ns;
+	}
+	passage_gap(&passage, message, end - count);
+	message->next = end;
+	message->known = 1;
+	bpf_loop(STEPS_MAX, passage_step, &passage, 0);
+	if (passage.scan->offset < passage.scan->length && tap->protocol == TAP_HTTP1 &&
+	    message->state != MESSAGE_LOST && message->state != MESSAGE_BODY &&
+	    message->state != MESSAGE_CHUNK) {
+		/* more parts than one call is given time for */
+		message->state = MESSAGE_LOST;
+		count_loss(tap->process, LOSS_UNPARSED);
+	}
+	tap->entry_ns = 0;
+consumed:
+	if (!sent && !unread)
+		tap->arrival_ns = 0;
+	return 0;
+}
+
+/* Data reached a socket: the moment a server's request begins. */
+static __always_inline int data_arrived(struct sock *sk, enum tap_rung rung)
+{
+	struct tap *tap;
+	__u8 state;
+
+	if (!is_tcp(sk, rung))
+		return 0;
+	tap = tap_find(sk, rung);
+	if (!tap) {
+		state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state) :
+					      sk->__sk_common.skc_state;
+		if (state == TCP_LISTEN)
+			return 0;
+		tap = tap_create(sk, rung);
+		if (!tap)
+			return 0; /* counted when the bytes are read */
+	}
+	if (tap->arrival_ns || tap->protocol >= TAP_STREAM || tap->role == REQUEST_ROLE_CLIENT)
+		return 0;
+	tap->arrival_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* The sender of the response is done with the connection: what it leaves open is over. */
+static __always_inline void responses_end(struct tap *tap, __u64 now_ns)
+{
+	if (tap->protocol == TAP_HTTP1 && tap->pending) {
+		if (tap->response.state == MESSAGE_UNTIL_CLOSE) {
+			response_complete(tap);
+		} else if (tap->response.state == MESSAGE_START ||
+			   tap->response.state == MESSAGE_LOST) {
+			/* asked and never answered */
+			tap->last_ns = now_ns;
+			tap->first_byte_ns = now_ns;
+			response_counted(tap, REQUEST_RESET);
+		} else {
+			/* cut off in the middle: the status came, the rest did not */
+			response_complete(tap);
+		}
+		tap->pending = 0;
+	}
+	if (tap->streaming)
+		stream_closed(tap, now_ns);
+}
+
+static __always_inline int state_changed(struct sock *sk, int state, enum tap_rung rung)
+{
+	__u64 key = (__u64)sk;
+	struct tap *tap;
+
+	if (state == TCP_SYN_SENT || state == TCP_ESTABLISHED || state == TCP_LISTEN ||
+	    !is_tcp(sk, rung))
+		return 0;
+	tap = tap_find(sk, rung);
+	if (!tap)
+		return 0;
+	if (state == TCP_CLOSE ||
+	    (tap->role == REQUEST_ROLE_SERVER && (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK)))
+		responses_end(tap, bpf_ktime_get_ns());
+	if (state == TCP_CLOSE && tap->process) {
+		process_release(tap->process);
+		tap->process = PROCESS_UNKNOWN;
+	}
+	if (state == TCP_CLOSE && rung == RUNG_KPROBE)
+		bpf_map_delete_elem(&pl_taps_by_sk, &key);
+	return 0;
+}
+
+/* --- rung fentry ---------------------------------------------------------------------------- */
+
+static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *message,
+					       bool create)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call *call;
+
+	if (!create && !task_is_io_uring(task))
+		return NULL;
+	call = bpf_task_storage_get(&pl_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call)
+		return NULL;
+	call->sk = sk;
+	call->source.kind = SOURCE_NONE;
+	if (task_is_io_uring(task))
+		source_from_iterator(&call->source, message);
+	return call;
+}
+
+static __always_inline struct call *call_find(void)
+{
+	return bpf_task_storage_get(&pl_calls, bpf_get_current_task_btf(), NULL, 0);
+}
+
+/* A client's request begins when it is handed over, not when that call returns. */
+static __always_inline void send_begins(struct sock *sk, enum tap_rung rung)
+{
+	struct tap *tap = is_tcp(sk, rung) ? tap_find(sk, rung) : NULL;
+
+	if (tap && (tap->role == REQUEST_ROLE_SERVER || tap->protocol >= TAP_STREAM))
+		return;
+	if (!tap && is_tcp(sk, rung))
+		tap = tap_create(sk, rung);
+	if (tap && !tap->entry_ns)
+		tap->entry_ns = bpf_ktime_get_ns();
+}
+
+SEC("?fentry/tcp_sendmsg")
+int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t size)
+{
+	call_begin(sk, message, false);
+	send_begins(sk, RUNG_FENTRY);
+	return 0;
+}
+
+SEC("?fexit/tcp_sendmsg")
+int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
+{
+	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
+
+	return bytes_moved(sk, count, true, RUNG_FENTRY, call);
+}
+
+SEC("?fentry/tcp_recvmsg")
+int BPF_PROG(recv_enter_fentry, struct sock *sk, struct msghdr *message)
+{
+	call_begin(sk, message, false);
+	return 0;
+}
+
+/* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out. */
+SEC("?fexit/tcp_recvmsg")
+int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, int flags)
+{
+	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
+	__u64 count = 0;
+
+	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
+		return 0;
+	return bytes_moved(sk, count, false, RUNG_FENTRY, call);
+}
+
+/* kernel: before 6.5 sendfile did not go through tcp_sendmsg (commit 2dc334f1a63a). */
+SEC("?fexit/tcp_sendpage")
+int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
+	     int flags, int count)
+{
+	return bytes_moved(sk, count, true, RUNG_FENTRY, NULL);
+}
+
+SEC("?fentry/tcp_data_ready")
+int BPF_PROG(arrived_fentry, struct sock *sk)
+{
+	return data_arrived(sk, RUNG_FENTRY);
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(state_fentry, const struct sock *sk, int old, int state)
+{
+	return state_changed((struct sock *)sk, state, RUNG_FENTRY);
+}
+
+/* --- rung kprobe ---------------------------------------------------------------------------- */
+
+SEC("?kprobe/tcp_sendmsg")
+int BPF_KPROBE(send_enter_kprobe, struct sock *sk, struct msghdr *message)
+{
+	call_begin(sk, message, true);
+	send_begins(sk, RUNG_KPROBE);
+	return 0;
+}
+
+SEC("?kretprobe/tcp_sendmsg")
+int BPF_KRETPROBE(send_kprobe, int count)
+{
+	struct call *call = call_find();
+
+	return call && call->sk ? bytes_moved(call->sk, count, true, RUNG_KPROBE, call) : 0;
+}
+
+SEC("?kprobe/tcp_recvmsg")
+int BPF_KPROBE(recv_enter_kprobe, struct sock *sk, struct msghdr *message, size_t size, int flags)
+{
+	struct call *call = call_begin(sk, message, true);
+
+	if (call)
+		call->flags = flags;
+	return 0;
+}
+
+SEC("?kretprobe/tcp_recvmsg")
+int BPF_KRETPROBE(recv_kprobe, int count)
+{
+	struct call *call = call_find();
+
+	if (!call || !call->sk || call->flags & MSG_PEEK)
+		return 0;
+	return bytes_moved(call->sk, count, false, RUNG_KPROBE, call);
+}
+
+SEC("?kprobe/tcp_sendpage")
+int BPF_KPROBE(sendpage_enter_kprobe, struct sock *sk)
+{
+	struct call *call = bpf_task_storage_get(&pl_calls, bpf_get_current_task_btf(), NULL,
+						 BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (call) {
+		call->sk = sk;
+		call->source.kind = SOURCE_NONE;
+	}
+	return 0;
+}
+
+SEC("?kretprobe/tcp_sendpage")
+int BPF_KRETPROBE(sendpage_kprobe, int count)
+{
+	struct call *call = call_find();
+
+	return call && call->sk ? bytes_moved(call->sk, count, true, RUNG_KPROBE, call) : 0;
+}
+
+SEC("?kprobe/tcp_data_ready")
+int BPF_KPROBE(arrived_kprobe, struct sock *sk)
+{
+	return data_arrived(sk, RUNG_KPROBE);
+}
+
+SEC("?tracepoint/sock/inet_sock_set_state")
+int state_kprobe(struct trace_event_raw_inet_sock_set_state *ctx)
+{
+	return state_changed((struct sock *)ctx->skaddr, ctx->newstate, RUNG_KPROBE);
+}
+
+/* --- rung tracepoint ------------------------------------------------------------------------ */
+
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
+{
+	return bytes_moved(sk, count, true, RUNG_TRACEPOINT, NULL);
+}
+
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
+{
+	return flags & MSG_PEEK ? 0 : bytes_moved(sk, count, false, RUNG_TRACEPOINT, NULL);
+}
+
+SEC("?tp_btf/sk_data_ready")
+int BPF_PROG(arrived_tracepoint, struct sock *sk)
+{
+	return data_arrived(sk, RUNG_TRACEPOINT);
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(state_tracepoint, struct sock *sk, int old, int state)
+{
+	return state_changed(sk, state, RUNG_TRACEPOINT);
+}

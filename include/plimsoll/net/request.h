@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Contract of the probe net/request: requests counted in the kernel.
+ *
+ * pl_request_keys maps a request_key to the index of a request_slot in
+ * pl_request_slots (memory-mapped). The kernel only adds; user space takes the
+ * numbers out by atomic exchange with zero, so nothing is counted twice or lost.
+ * A slot whose sum_ns is zero has nothing new.
+ */
+#ifndef PLIMSOLL_NET_REQUEST_H
+#define PLIMSOLL_NET_REQUEST_H
+
+#include <plimsoll/histogram.h>
+#include <plimsoll/record.h>
+
+enum request_role { REQUEST_ROLE_UNKNOWN, REQUEST_ROLE_SERVER, REQUEST_ROLE_CLIENT };
+
+enum http_method {
+	HTTP_METHOD_OTHER,
+	HTTP_GET,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_HEAD,
+	HTTP_DELETE,
+	HTTP_PATCH,
+	HTTP_OPTIONS,
+	HTTP_CONNECT,
+	HTTP_TRACE,
+	HTTP_METHOD_COUNT,
+};
+
+/* Why a request has no response. */
+enum request_error { REQUEST_OK, REQUEST_RESET, REQUEST_CLOSED, REQUEST_ERROR_COUNT };
+
+/* Routes that are not a hash of a path. */
+#define ROUTE_OTHER	   1ULL /* the service has more endpoints than are kept */
+#define ROUTE_PATTERN_BASE 0xffffffff00000000ULL /* | number of a pattern of the user's */
+
+#define PATH_MAX_BYTES 128 /* how much of a request head is kept */
+#define PIPELINE_MAX   32  /* requests in flight on one connection */
+
+struct request_key {
+	__u32 service; /* id, or SERVICE_PROVISIONAL | process index */
+	__u16 port;    /* of the server */
+	__u8 role;
+	__u8 method;
+	__u16 status; /* 0: none came, error says why */
+	__u8 error;
+	__u8 pad[5];
+	__u64 route;
+};
+
+_Static_assert(sizeof(struct request_key) == 24, "request_key is ABI");
+
+struct request_slot {
+	struct request_key key;
+	/* how many details were sent in the second that began at detail_ns */
+	__u64 detail_ns;
+	__u64 detail_max_ns;
+	__u32 detail_count;
+	__u32 threshold_us; /* written by user space; 0: shared.threshold_ns */
+
+	/* drained from here on */
+	__u64 sum_ns;
+	__u64 first_byte_sum_ns;
+	__u64 request_bytes;
+	__u64 response_bytes;
+	__u32 classic[BOUND_BUCKETS];
+	__u32 first_byte[BOUND_BUCKETS];
+	__u32 request_size[SIZE_BUCKETS];
+	__u32 response_size[SIZE_BUCKETS];
+	__u32 exponential[EXP_BUCKETS];
+};
+
+_Static_assert(sizeof(struct request_slot) == 1944, "request_slot is ABI");
+
+/* Upgraded connections and event streams: life time is not latency. */
+enum stream_kind { STREAM_WEBSOCKET, STREAM_EVENTS, STREAM_TUNNEL, STREAM_KIND_COUNT };
+
+struct stream_slot { /* pl_streams[process index] , drained except `active` */
+	__u32 opened[STREAM_KIND_COUNT];
+	__u32 closed[STREAM_KIND_COUNT];
+	__u64 life_ns[STREAM_KIND_COUNT];
+};
+
+enum detail_reason { DETAIL_FIRST = 1, DETAIL_SLOW = 2, DETAIL_ERROR = 4 };
+
+struct request_record {
+	struct record_header header;
+	struct request_key key;
+	__u64 duration_ns;
+	__u64 first_byte_ns;
+	__u64 queue_ns;
+	__u64 request_bytes;
+	__u64 response_bytes;
+	__u32 slot;
+	__u16 reason;
+	__u8 path_start, path_end; /* in head; equal: the path is not known any more */
+	__u8 head[PATH_MAX_BYTES];
+};
+
+_Static_assert(sizeof(struct request_record) == 216, "request_record is ABI");
+
+struct route_record {
+	struct record_header header;
+	__u64 route;
+	__u8 path_start, path_end, pad[6];
+	__u8 head[PATH_MAX_BYTES];
+};
+
+/* pl_request_shared[0], memory-mapped. */
+struct request_shared {
+	__u32 slots_used; /* no slot from here on has ever been used */
+	__u32 pad;
+	__u32 arrival_stamps; /* 0: latency begins at the read */
+	__u32 pattern_states; /* 0: no patterns */
+	__u64 requests;	      /* responses finished, all services; never reset */
+	__u64 streams;
+};
+
+/* The patterns of the user's as a deterministic automaton over path segments. */
+struct pattern_step {
+	__u32 state;
+	__u32 pad;
+	__u64 segment; /* hash of the segment; PATTERN_ANY for the default edge */
+};
+
+struct pattern_state {
+	__u32 next;	/* 0: no such edge */
+	__u32 accepts;	/* pattern number + 1 if a path may end in `next` */
+};
+
+#define PATTERN_ANY   0ULL
+#define PATTERN_START 1u
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "kernel/ladder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+/* libbpf says most about a failure in its warnings; the last one is kept for the reason. */
+static char last_warning[RUNG_REASON_MAX];
+
+static int libbpf_line(enum libbpf_print_level level, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static int libbpf_line(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[8192];
+
+	vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = 0;
+	if (level == LIBBPF_WARN && !strstr(line, "BEGIN PROG LOAD LOG") &&
+	    !strstr(line, "END PROG LOAD LOG") && line[0])
+		text_copy(last_warning, sizeof(last_warning), line);
+	if (level != LIBBPF_DEBUG)
+		log_debug("%s", line);
+	return 0;
+}
+
+void ladder_init_log(void)
+{
+	libbpf_set_print(libbpf_line);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+}
+
+static const char *advice(int err)
+{
+	switch (-err) {
+	case EPERM:
+		return "the kernel refuses this kind of program here (lockdown, missing "
+		       "CAP_BPF/CAP_PERFMON, or a kernel built without it)";
+	case ENOENT:
+	case ESRCH:
+		return "this kernel has no such hook";
+	case EINVAL:
+		return "this kernel does not know a feature the program needs";
+	case ENOTSUP:
+		return "not supported by this kernel";
+	case E2BIG:
+	case EACCES:
+		return "the verifier of this kernel rejects the program; please report it";
+	case ENOMEM:
+		return "out of memory, or the locked-memory limit (ulimit -l) is too low";
+	default:
+		return "see the debug log";
+	}
+}
+
+static void explain(char *ret_reason, size_t size, const char *step, const char *what, int err)
+{
+	snprintf(ret_reason, size, "%s %s: %s: %s", step, what, strerror(-err), advice(err));
+}
+
+static bool in_list(const char *const *list, size_t max, const char *name)
+{
+	for (size_t i = 0; i < max && list[i]; i++)
+		if (strcmp(list[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* `skip` has one bit per optional program that this kernel is known not to take. */
+static int open_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
+		     unsigned int skip, struct attached *attached, char *ret_reason)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "plimsoll");
+	struct bpf_program *program;
+	const void *elf;
+	size_t size;
+	int err;
+
+	elf = ladder->elf(&size);
+	attached->object = bpf_object__open_mem(elf, size, &options);
+	if (!attached->object) {
+		err = -errno;
+		explain(ret_reason, RUNG_REASON_MAX, "open", ladder->probe, err);
+		return err;
+	}
+	bpf_object__for_each_program(program, attached->object) {
+		const char *name = bpf_program__name(program);
+		bool wanted = in_list(rung->programs, RUNG_PROGRAMS_MAX, name);
+
+		for (size_t i = 0; i < RUNG_PROGRAMS_MAX / 2 && rung->optional[i]; i++)
+			if (strcmp(rung->optional[i], name) == 0)
+				wanted = !(skip & (1u << i));
+		bpf_program__set_autoload(program, wanted);
+	}
+	for (size_t i = 0; i < 4 && rung->unused_maps[i]; i++) {
+		struct bpf_map *map =
+			bpf_object__find_map_by_name(attached->object, rung->unused_maps[i]);
+
+		if (map)
+			bpf_map__set_autocreate(map, false);
+	}
+	err = maps_share(maps, attached->object);
+	if (!err && ladder->configure)
+		err = ladder->configure(ladder->context, attached->object, rung);
+	if (err) {
+		explain(ret_reason, RUNG_REASON_MAX, "configure", ladder->probe, err);
+		return err;
+	}
+	last_warning[0] = 0;
+	err = bpf_object__load(attached->object);
+	if (err)
+		explain(ret_reason, RUNG_REASON_MAX, "load", last_warning, err);
+	return err;
+}
+
+static int attach_programs(struct attached *attached, char *ret_reason)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, attached->object) {
+		struct bpf_link *link;
+		int err;
+
+		if (!bpf_program__autoload(program) ||
+		    bpf_program__type(program) == BPF_PROG_TYPE_UNSPEC)
+			continue;
+		if (strncmp(bpf_program__section_name(program), "iter", 4) == 0 ||
+		    strncmp(bpf_program__section_name(program), "?iter", 5) == 0)
+			continue; /* run when asked, by the probe */
+		link = bpf_program__attach(program);
+		if (!link) {
+			err = -errno;
+			explain(ret_reason, RUNG_REASON_MAX, "attach", bpf_program__name(program),
+				err);
+			return err;
+		}
+		attached->links[attached->link_count++] = link;
+	}
+	return 0;
+}
+
+void ladder_leave(struct attached *attached)
+{
+	for (size_t i = 0; i < attached->link_count; i++)
+		bpf_link__destroy(attached->links[i]);
+	attached->link_count = 0;
+	bpf_object__close(attached->object);
+	attached->object = NULL;
+}
+
+static int take_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
+		     struct attached *attached, char *ret_reason)
+{
+	unsigned int skip = 0, optionals = 0;
+	int err;
+
+	while (optionals < RUNG_PROGRAMS_MAX / 2 && rung->optional[optionals])
+		optionals++;
+	/* first with every optional program, then without the last one, and so on */
+	for (unsigned int left_out = 0;; left_out++) {
+		attached->link_count = 0;
+		err = open_rung(ladder, maps, rung, skip, attached, ret_reason);
+		if (!err)
+			err = attach_programs(attached, ret_reason);
+		if (!err) {
+			attached->rung = rung;
+			return 0;
+		}
+		ladder_leave(attached);
+		if (left_out >= optionals)
+			return err;
+		skip |= 1u << (optionals - 1 - left_out);
+	}
+}
+
+int ladder_try(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
+	       char *ret_reason, size_t size)
+{
+	char reason[RUNG_REASON_MAX] = "";
+	struct attached attached = {};
+	int err = take_rung(ladder, maps, rung, &attached, reason);
+
+	if (!err)
+		ladder_leave(&attached);
+	text_copy(ret_reason, size, err ? reason : "");
+	return err;
+}
+
+int ladder_climb(const struct ladder *ladder, const struct maps *maps, const char *forced,
+		 struct attached *ret_attached)
+{
+	int err = -EINVAL;
+
+	memset(ret_attached, 0, sizeof(*ret_attached));
+	for (size_t i = 0; ladder->rungs[i].name && i < LADDER_RUNGS_MAX; i++) {
+		const struct rung *rung = &ladder->rungs[i];
+
+		if (forced && strcmp(forced, rung->name) != 0)
+			continue;
+		err = take_rung(ladder, maps, rung, ret_attached, ret_attached->reasons[i]);
+		if (!err) {
+			ret_attached->reasons[i][0] = 0;
+			return 0;
+		}
+		log_debug("probe %s: rung %s: %s", ladder->probe, rung->name,
+			  ret_attached->reasons[i]);
+	}
+	return err;
+}
