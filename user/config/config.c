@@ -73,7 +73,7 @@ bool config_is_listen(const char *listen)
 		host[length - 1] = '\0';
 		return inet_pton(AF_INET6, host + 1, address) == 1;
 	}
-	return inet_pton(AF_INET, host, address) == 1;
+	return !strcmp(host, "localhost") || inet_pton(AF_INET, host, address) == 1;
 }
 
 static bool is_name_of(const char *text, size_t length, size_t size, const char *also)

@@ -95,7 +95,10 @@ int config_apply_environment(struct config *config, struct text *problems);
 /* "net/request=tracepoint"; replaces an earlier choice. 0, -EINVAL, -E2BIG or -ENOMEM. */
 int config_add_rung(struct config *config, const char *probe_equals_rung);
 
-/* "127.0.0.1:9926", "[::1]:9926" or ":9926"; names are not looked up. Port 0 is any free port. */
+/*
+ * "127.0.0.1:9926", "[::1]:9926", "localhost:9926" or ":9926"; other names are not looked up.
+ * Port 0 is any free port. web/address.c reads the same.
+ */
 bool config_is_listen(const char *listen);
 
 const char *budget_measure_name(enum budget_measure measure); /* "p95_response_time_ms" */

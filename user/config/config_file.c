@@ -255,6 +255,7 @@ static void parse(struct reader *reader, char *text, size_t size)
 	} else {
 		reader->document = &document;
 		read_document(reader);
+		reader->document = NULL;
 		yaml_document_delete(&document);
 	}
 	yaml_parser_delete(&parser);

@@ -73,6 +73,10 @@ static void append_place(struct text *text, const struct place *place)
 
 static void add_problem(struct reader *reader, const char *severity, size_t line,
 			const struct place *place, const char *format, va_list arguments)
+	__attribute__((format(printf, 5, 0)));
+
+static void add_problem(struct reader *reader, const char *severity, size_t line,
+			const struct place *place, const char *format, va_list arguments)
 {
 	char message[512];
 

@@ -108,12 +108,12 @@ static void thresholds_are_ascending_and_single(void **state)
 
 static void a_listen_address_is_checked(void **state)
 {
-	static const char *const good[] = { "127.0.0.1:9926", "[::1]:9926", ":9926", "0.0.0.0:0",
-					    "[::]:65535" };
+	static const char *const good[] = { "127.0.0.1:9926", "[::1]:9926", ":9926",
+					    "0.0.0.0:0",      "[::]:65535", "localhost:80" };
 	static const char *const bad[] = { "",
 					   "9926",
 					   "127.0.0.1",
-					   "localhost:80",
+					   "example:80",
 					   "::1:9926",
 					   "[::1:9926",
 					   "127.0.0.1:",
