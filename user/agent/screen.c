@@ -115,12 +115,10 @@ static void append_home(struct screen *screen, struct terminal_size size)
 /* Each line is cleared before it is written: clearing behind a full line would eat its end. */
 static void append_block(struct screen *screen, const struct screen_block *block)
 {
-	const char *at = block->text.bytes;
-	unsigned int i;
+	const char *at = block->text.bytes ? block->text.bytes : "";
+	const char *end;
 
-	for (i = 0; i < block->line_count && at; i++) {
-		const char *end = strchr(at, '\n');
-
+	while ((end = strchr(at, '\n')) != NULL) {
 		text_append_string(&screen->out, "\033[2K");
 		text_append(&screen->out, at, (size_t)(end + 1 - at));
 		at = end + 1;

@@ -3,8 +3,14 @@
  * What a person sees on a terminal: probes and rungs, where /metrics is, and
  * one refreshing line per service (rate, p50/p95/p99, errors, budget state).
  * Log lines and alert blocks scroll above it. Draws in one write per refresh,
- * copes with any window size, restores the terminal on close. Not used when
+ * copes with any window size (asked anew for each draw; COLUMNS and LINES where
+ * the terminal does not say), restores the terminal on close. Not used when
  * standard error is not a terminal.
+ *
+ * A terminal that is stopped (^S) or a link that is dead never blocks the agent:
+ * draws are left out, prints are counted and owned up to later. While a screen
+ * is open nobody else may write to its terminal. What screen_render.h makes of
+ * a model is pure text.
  */
 #ifndef AGENT_SCREEN_H
 #define AGENT_SCREEN_H
@@ -25,7 +31,7 @@ struct screen_model {
 	const char *listen; /* "http://127.0.0.1:9926/metrics" */
 	const struct screen_probe *probes;
 	size_t probe_count;
-	const struct service_view *services;
+	const struct service_view *services; /* any order: shown worst state first, then by rate */
 	size_t service_count;
 	unsigned int alerts_firing;
 	uint64_t requests_total, losses_total;

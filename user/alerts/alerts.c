@@ -8,9 +8,9 @@
 #include "alerts/wording.h"
 #include "base/clock.h"
 #include "base/hashmap.h"
-#include "base/log.h"
 
-/* In the order of the spec: alertname, service_name, state. */
+static const char *const no_actions[] = { NULL };
+
 static const struct series_spec alerts_spec = {
 	.name = "plimsoll_alerts",
 	.kind = SERIES_GAUGE,
@@ -108,10 +108,10 @@ unsigned int alerts_firing(const struct alerts *alerts)
 static void take_fingerprint(const struct budget *budget, struct fingerprint *ret_fingerprint)
 {
 	memset(ret_fingerprint, 0, sizeof(*ret_fingerprint));
-	strncpy(ret_fingerprint->budget, budget->line->name, sizeof(ret_fingerprint->budget) - 1);
-	strncpy(ret_fingerprint->service, budget->service, sizeof(ret_fingerprint->service) - 1);
-	strncpy(ret_fingerprint->endpoint, budget->line->endpoint,
-		sizeof(ret_fingerprint->endpoint) - 1);
+	text_copy(ret_fingerprint->budget, sizeof(ret_fingerprint->budget), budget->line->name);
+	text_copy(ret_fingerprint->service, sizeof(ret_fingerprint->service), budget->service);
+	text_copy(ret_fingerprint->endpoint, sizeof(ret_fingerprint->endpoint),
+		  budget->line->endpoint);
 	ret_fingerprint->role = budget->line->role;
 	ret_fingerprint->measure = budget->line->measure;
 }
@@ -138,41 +138,52 @@ static void publish(struct alerts *alerts, const struct fingerprint *of)
 		series_set(series, count);
 }
 
+struct words {
+	struct text title, message, details;
+};
+
+/* Fills in the words, hands the notice over, frees the words. */
+static void hand_over(struct alerts *alerts, struct notice *notice, struct words *words)
+{
+	const char *severity = notice->severity == ALERT_CRITICAL  ? "critical"
+			       : notice->severity == ALERT_WARNING ? "warning"
+								   : "resolved";
+	struct series *count = series_get(alerts->notices, &severity);
+
+	notice->product = alerts->config->product;
+	notice->wall_ns = clock_wall_ns();
+	/* Short of memory a poor notice still beats none. */
+	notice->title = words->title.failed ? notice->component : words->title.bytes;
+	notice->message = words->message.failed ? "out of memory while wording this notice"
+						: words->message.bytes;
+	notice->details_json = words->details.failed ? "{}" : words->details.bytes;
+	if (alerts->deliver)
+		alerts->deliver(alerts->context, notice);
+	if (count)
+		series_add(count, 1);
+	text_fini(&words->title);
+	text_fini(&words->message);
+	text_fini(&words->details);
+}
+
 static void tell(struct alerts *alerts, const struct budget_change *change,
 		 enum alert_severity severity)
 {
-	static const char *const no_actions[] = { NULL };
 	const struct budget_line *line = change->budget->line;
-	struct text title = { 0 }, message = { 0 }, details = { 0 };
-	const char *severity_name = severity == ALERT_CRITICAL	? "critical"
-				    : severity == ALERT_WARNING ? "warning"
-								: "resolved";
-	struct series *notices = series_get(alerts->notices, &severity_name);
+	struct words words = { 0 };
 	struct notice notice = {
 		.severity = severity,
-		.product = alerts->config->product,
 		.component = line->name,
-		.wall_ns = clock_wall_ns(),
 		.actions = no_actions,
 		.runbook_url = severity == ALERT_RESOLVED ? NULL : line->runbook_url,
 	};
 
-	wording_title(change, &title);
-	wording_message(change, &message);
-	wording_details(change, &details);
+	wording_title(change, &words.title);
+	wording_message(change, &words.message);
+	wording_details(change, &words.details);
 	if (severity != ALERT_RESOLVED && line->actions)
 		notice.actions = (const char *const *)line->actions;
-	/* Short of memory a poor notice still beats none. */
-	notice.title = title.failed ? line->name : title.bytes;
-	notice.message = message.failed ? "out of memory while wording this notice" : message.bytes;
-	notice.details_json = details.failed ? "{}" : details.bytes;
-	if (alerts->deliver)
-		alerts->deliver(alerts->context, &notice);
-	if (notices)
-		series_add(notices, 1);
-	text_fini(&title);
-	text_fini(&message);
-	text_fini(&details);
+	hand_over(alerts, &notice, &words);
 }
 
 /* NULL if there is no memory: the notice goes out all the same, but fires again next time. */
@@ -199,6 +210,31 @@ static void resolve(struct alerts *alerts, const struct budget_change *change, s
 	free(alert);
 	publish(alerts, &fingerprint);
 	tell(alerts, change, ALERT_RESOLVED);
+}
+
+void alerts_reload(struct alerts *alerts, const struct config *config)
+{
+	struct fingerprint fingerprint;
+	struct alert *alert;
+	size_t cursor;
+
+	alerts->config = config;
+	hashmap_for_each (&alerts->by_fingerprint, cursor, alert) {
+		struct notice notice = {
+			.severity = ALERT_RESOLVED,
+			.component = fingerprint.budget,
+			.actions = no_actions,
+		};
+		struct words words = { 0 };
+
+		fingerprint = alert->fingerprint;
+		hashmap_remove(&alerts->by_fingerprint, &fingerprint, sizeof(fingerprint));
+		free(alert);
+		publish(alerts, &fingerprint);
+		wording_reload((enum budget_measure)fingerprint.measure, fingerprint.service,
+			       fingerprint.endpoint, &words.title, &words.message, &words.details);
+		hand_over(alerts, &notice, &words);
+	}
 }
 
 void alerts_budget_changed(struct alerts *alerts, const struct budget_change *change)

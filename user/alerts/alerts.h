@@ -6,7 +6,8 @@
  * and endpoint. From warning to critical is told again, once; from critical back
  * to warning is not told and resolves nothing.
  *
- * Nothing of a change is kept but the fingerprint; `config` must outlive alerts.
+ * Nothing of a change is kept but the fingerprint; `config` and `store`
+ * must outlive alerts.
  */
 #ifndef ALERTS_ALERTS_H
 #define ALERTS_ALERTS_H
@@ -39,6 +40,13 @@ struct alerts *alerts_new(const struct config *config, struct series_store *stor
 			  void (*deliver)(void *context, const struct notice *notice),
 			  void *context);
 void alerts_free(struct alerts *alerts);
+
+/*
+ * For a new config whose budgets start anew: what fires is resolved with a notice that says
+ * so (it fires again if it is still so), and `config` takes the place of the old one.
+ */
+void alerts_reload(struct alerts *alerts, const struct config *config);
+
 void alerts_budget_changed(struct alerts *alerts, const struct budget_change *change);
 unsigned int alerts_firing(const struct alerts *alerts);
 

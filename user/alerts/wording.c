@@ -173,3 +173,20 @@ void wording_details(const struct budget_change *change, struct text *ret_json)
 	}
 	text_append_string(ret_json, "]}");
 }
+
+void wording_reload(enum budget_measure measure, const char *service, const char *endpoint,
+		    struct text *ret_title, struct text *ret_message, struct text *ret_json)
+{
+	text_printf(ret_title, "%s judged anew: %s", words_of[measure].name, service);
+	text_printf(ret_message,
+		    "the configuration was reloaded: %s is judged anew against its lines "
+		    "(service %s%s%s)",
+		    words_of[measure].name, service, endpoint[0] ? ", endpoint " : "", endpoint);
+	text_append_string(ret_json, "{\"service\": ");
+	text_append_json(ret_json, service);
+	text_append_string(ret_json, ", \"endpoint\": ");
+	text_append_json(ret_json, endpoint);
+	text_append_string(ret_json, ", \"measure\": ");
+	text_append_json(ret_json, budget_measure_name(measure));
+	text_append_string(ret_json, ", \"reason\": \"reload\"}");
+}

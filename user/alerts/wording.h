@@ -20,4 +20,8 @@ void wording_title(const struct budget_change *change, struct text *ret_text);
 void wording_message(const struct budget_change *change, struct text *ret_text);
 void wording_details(const struct budget_change *change, struct text *ret_json);
 
+/* The same three for an alert that ends because the lines were drawn anew. */
+void wording_reload(enum budget_measure measure, const char *service, const char *endpoint,
+		    struct text *ret_title, struct text *ret_message, struct text *ret_json);
+
 #endif

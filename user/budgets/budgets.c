@@ -115,6 +115,7 @@ void budgets_free(struct budgets *budgets)
 		return;
 	while ((budget = budgets->first) != NULL) {
 		budgets->first = budget->next;
+		tick_unpublish(budgets, budget);
 		free(budget);
 	}
 	while ((selection = budgets->selections) != NULL) {

@@ -80,16 +80,24 @@ struct budget_change {
 
 struct budgets;
 
+/* Borrows config and store: both must outlive it. NULL with errno ENOMEM. */
 struct budgets *budgets_new(const struct config *config, struct series_store *store,
 			    void (*changed)(void *context, const struct budget_change *change),
 			    void *context);
+/* Takes its series out of the store; tells no change (see alerts_reload()). */
 void budgets_free(struct budgets *budgets);
 
-/* Series: plimsoll_budget_state, plimsoll_budget_value, plimsoll_budget_limit. */
+/*
+ * Series: plimsoll_budget_state, plimsoll_budget_value, plimsoll_budget_limit, written by
+ * budgets_tick() while a budget has requests; what came in shows at the next tick.
+ */
 void budgets_requests(struct budgets *budgets, const struct request_delta *delta);
 void budgets_detail(struct budgets *budgets, const struct request_detail *detail);
 
-/* The share of a service's requests that was seen, for evidence and guard (1 = all). */
+/*
+ * The share of a service's requests that was seen, for evidence and guard (1 = all). Holds until
+ * told anew; a service without requests so far is not remembered.
+ */
 void budgets_completeness(struct budgets *budgets, const char *service, double ratio);
 
 /* Once a second. */

@@ -45,4 +45,7 @@ void state_free_selection(struct budgets *budgets, struct selection *selection);
 /* Declares the families of budgets_tick(). 0 or -ENOMEM. */
 int tick_declare(struct budgets *budgets);
 
+/* Takes the series of a budget out of the store. */
+void tick_unpublish(struct budgets *budgets, const struct budget *budget);
+
 #endif

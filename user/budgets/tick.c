@@ -75,7 +75,7 @@ static void remove_one(struct family *family, const char *const *labels)
 		series_remove(series);
 }
 
-static void unpublish(struct budgets *budgets, const struct budget *budget)
+void tick_unpublish(struct budgets *budgets, const struct budget *budget)
 {
 	const char *const names[] = { "target", "warning", "critical" };
 	const char *labels[] = { budget->line->name, budget->service, budget->line->endpoint,
@@ -203,7 +203,7 @@ static void forget_budgets(struct budgets *budgets)
 		budget->value = NAN;
 		if (budget->state != BUDGET_WITHIN)
 			change_state(budgets, budget, BUDGET_WITHIN);
-		unpublish(budgets, budget);
+		tick_unpublish(budgets, budget);
 		*link = budget->next;
 		budgets->budget_count--;
 		free(budget);

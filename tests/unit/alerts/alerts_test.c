@@ -296,6 +296,25 @@ static void hostile_names_stay_inside_their_json_strings(void **state)
 	assert_non_null(strstr(heard[0].details, "\"path\": \"/\\\"}]\\u0001"));
 }
 
+static void a_reload_resolves_what_fires_and_says_why(void **state)
+{
+	(void)state;
+	move_to(BUDGET_CRITICAL);
+	line.endpoint[0] = '\0';
+	move_to(BUDGET_CRITICAL);
+	alerts_reload(alerts, &config);
+	assert_int_equal(heard_count, 4);
+	assert_int_equal(alerts_firing(alerts), 0);
+	assert_true(firing_series() == 0);
+	assert_int_equal(heard[2].severity, ALERT_RESOLVED);
+	assert_int_equal(heard[3].severity, ALERT_RESOLVED);
+	assert_string_equal(heard[2].component, "api_endpoints");
+	assert_non_null(strstr(heard[2].message, "the configuration was reloaded"));
+	assert_non_null(strstr(heard[2].details, "\"reason\": \"reload\"}"));
+	move_to(BUDGET_CRITICAL);
+	assert_int_equal(heard_count, 5);
+}
+
 static void frees_what_still_fires(void **state)
 {
 	(void)state;
@@ -318,6 +337,7 @@ int main(void)
 		TEST(keeps_endpoints_and_services_apart),
 		TEST(details_carry_the_slowest_requests_as_json),
 		TEST(hostile_names_stay_inside_their_json_strings),
+		TEST(a_reload_resolves_what_fires_and_says_why),
 		TEST(frees_what_still_fires),
 	};
 

@@ -430,6 +430,22 @@ static void publishes_state_value_and_limits(void **state)
 	assert_true(series_value("plimsoll_budget_limit", labels) == 0);
 }
 
+static void takes_its_series_along_when_freed(void **state)
+{
+	const char *labels[] = { "api", "shop", "", "p95_response_time_ms", "critical" };
+
+	(void)state;
+	fixture_line(&fixture, MEASURE_P95, 200, 300, 500);
+	fixture_start(&fixture);
+	fixture_requests(&fixture, 200, 900 * MS, 20);
+	fixture_tick(&fixture);
+	assert_true(series_value("plimsoll_budget_state", labels) == 2);
+	budgets_free(fixture.budgets);
+	fixture.budgets = NULL;
+	assert_true(series_value("plimsoll_budget_state", labels) == 0);
+	assert_true(series_value("plimsoll_budget_limit", labels) == 0);
+}
+
 static void views_tell_rate_percentiles_and_worst_state(void **state)
 {
 	struct service_view views[4];
@@ -615,6 +631,7 @@ int main(void)
 		TEST(error_budgets_show_requests_that_failed),
 		TEST(carries_completeness_into_verdict_and_view),
 		TEST(publishes_state_value_and_limits),
+		TEST(takes_its_series_along_when_freed),
 		TEST(views_tell_rate_percentiles_and_worst_state),
 		TEST(forgets_services_that_stay_away),
 		TEST(stays_within_its_limits_and_counts_the_rest),
