@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The meaning of requests, on every rung of net/request this kernel has.
+
+PLIMSOLL_RUNG=fentry runs one rung only. Arguments select tests by a part of their name."""
+
+import os
+import sys
+
+sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
+
+from harness import AGENT, Agent, Skip, add_test, check, check_equal, main, why_no_rung  # noqa: E402
+from scenarios import SCENARIOS, Before, World  # noqa: E402
+
+RUNGS = ("fentry", "kprobe", "tracepoint")
+
+
+class Rung:
+    """One agent on one rung, started by the first test that needs it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.before = None
+        self.world = None
+        self.failure = None
+
+    def start(self):
+        if self.failure:
+            raise self.failure
+        if not self.world:
+            try:
+                self.before = Before(self.name)
+                agent = Agent("--rung", f"net/request={self.name}")
+                check_equal(agent.rung(), self.name, "rung of net/request")
+            except Exception as error:
+                self.failure = error
+                raise
+            self.world = World(agent, self.name)
+        return self.world
+
+    def before_idle(self):
+        world = self.start()
+        self.before.check_idle(world)
+
+    def before_flight(self):
+        world = self.start()
+        self.before.check_flight(world)
+
+    def leave(self):
+        agent = self.start().agent
+        check_equal(agent.stop(), 0, "exit status of the agent")
+        self.failure = Skip("the agent of this rung was stopped")
+
+    def register(self):
+        def add(name, function):
+            add_test(f"{self.name} {name.replace('_', ' ')}", function)
+
+        add("counts on a connection that was open before the agent", self.before_idle)
+        add("counts a request in flight at the start as lost", self.before_flight)
+        for scenario in SCENARIOS:
+            add(scenario.__name__, lambda scenario=scenario: self.start().run(scenario))
+        add("still has exactly these counts at the end", lambda: self.start().agent.audit())
+        add("leaves with exit status 0", self.leave)
+
+
+def skip(reason):
+    raise Skip(reason)
+
+
+def register():
+    tested = 0
+    for name in RUNGS:
+        reason = why_no_rung(name)
+        if reason:
+            add_test(f"{name} rung", lambda reason=reason: skip(reason))
+        else:
+            Rung(name).register()
+            tested += 1
+    add_test("has a rung to test", lambda: check(tested, "doctor lists an available rung"))
+
+
+if os.access(AGENT, os.X_OK) and os.geteuid() == 0:
+    register()
+main()
