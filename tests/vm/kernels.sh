@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Usage: tests/vm/kernels.sh VERSION
 # Fetches the newest Debian cloud kernel of VERSION ("6.1", "6.12", ..., or "newest") and prints the
-# folder that holds it: vmlinuz, release (what `uname -r` will say), package, modules/*.ko.
+# folder that holds it: vmlinuz, config, release (what `uname -r` will say), package, modules/*.ko.
 # A folder that is there already is used as it is; remove it to get a newer kernel.
 #
 # The machine's own package lists stay untouched: apt works on lists below build/vm/apt, made from
@@ -77,7 +77,7 @@ update_lists() {
 	if [ -n "$(find "$apt/updated" -mmin -720 2>/dev/null)" ]; then
 		return
 	fi
-	if apt-get update -qq >"$apt/update.log" 2>&1; then
+	if apt-get update -qq -o APT::Update::Error-Mode=any >"$apt/update.log" 2>&1; then
 		: >"$apt/updated"
 	fi
 }
@@ -109,7 +109,9 @@ unpack() {
 	echo "$release" >"$kernel.new/release"
 }
 
-keep_modules() {
+keep_config_and_modules() {
+	find "$vm/unpack" -type f \( -path '*/boot/config-*' -o -path '*/modules/*/config' \) \
+		-exec cp {} "$kernel.new/config" \;
 	order=0
 	for module in $modules; do
 		order=$((order + 1))
@@ -128,7 +130,10 @@ download() {
 
 fetch() {
 	candidates >"$apt/candidates"
-	[ -s "$apt/candidates" ] || fail "no cloud kernel $want in $suites"
+	if [ ! -s "$apt/candidates" ]; then
+		[ -e "$apt/updated" ] || fail "no package lists: $(grep -m 1 '^[EW]:' "$apt/update.log")"
+		fail "no cloud kernel $want in $suites"
+	fi
 	mkdir -p "$vm/deb" "$vm/kernels"
 	tried=0
 	while read -r version package; do
@@ -142,7 +147,7 @@ fetch() {
 			download "linux-modules-$version-cloud-amd64"; then
 			dpkg-deb --fsys-tarfile "$vm/deb"/*.deb | tar -x -C "$vm/unpack"
 		fi
-		keep_modules
+		keep_config_and_modules
 		echo "$package" >"$kernel.new/package"
 		rm -rf "$vm/unpack" "$vm/deb"
 		mv "$kernel.new" "$kernel"

@@ -57,8 +57,8 @@ start_machine() {
 	: >"$vm/$label.console"
 	append="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
 	append="$append VM_TESTS=${VM_TESTS:-tests/kernel/*.py} VM_TEST_SECONDS=${VM_TEST_SECONDS:-120}"
-	# cx16=off: QEMU 7.2 emulates cmpxchg16b with garbage in the flags. An interrupt right behind it
-	# then ends in a double fault; seen in the allocator of 6.12. Kernels do without the instruction.
+	# cx16=off: QEMU 7.2 now and then leaves garbage in the flags behind cmpxchg16b; an interrupt there
+	# is a double fault, seen in the allocator of 6.12. Kernels do without the instruction.
 	timeout -k 5 "${VM_SECONDS:-240}" qemu-system-x86_64 \
 		-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 1024 \
 		-nodefaults -no-user-config -display none -no-reboot \
