@@ -257,14 +257,14 @@ static void redraws_in_place(void **state)
 	(void)state;
 	feed("$ plimsoll agent\n");
 	for (i = 0; i < 50; i++) {
-		model.requests_total = i;
+		model.requests_total = i ? i : 1000000000000;
 		model.service_count = 1 + i % 3;
 		draw();
 	}
 	assert_int_equal(terminal.scrolled, 0);
 	assert_row(0, "$ plimsoll agent");
 	assert_int_equal(find_row("plimsoll 0.1.0"), 1);
-	assert_int_equal(find_row("requests 49 "), 2);
+	assert_row(2, "requests 49   lost 0   alerts firing 0   cpu 0.4 %   rss 12.3 MiB");
 	assert_int_equal(find_row("service-01"), 7);
 	assert_int_equal(find_row("service-00"), 8);
 	assert_int_equal(find_row("service-02"), -1);
