@@ -143,10 +143,13 @@ fetch() {
 		if ! download "$package" || ! unpack "$vm/deb"/*.deb; then
 			continue
 		fi
-		if [ -z "$(find "$vm/unpack" -type d -name net -path '*/kernel/net' | head -n 1)" ] &&
-			download "linux-modules-$version-cloud-amd64"; then
-			dpkg-deb --fsys-tarfile "$vm/deb"/*.deb | tar -x -C "$vm/unpack"
-		fi
+		# Split kernels keep their modules and their config in packages of their own.
+		for part in modules base; do
+			if [ -z "$(find "$vm/unpack" -path '*/boot/config-*')" ] &&
+				download "linux-$part-$version-cloud-amd64"; then
+				dpkg-deb --fsys-tarfile "$vm/deb"/*.deb | tar -x -C "$vm/unpack"
+			fi
+		done
 		keep_config_and_modules
 		echo "$package" >"$kernel.new/package"
 		rm -rf "$vm/unpack" "$vm/deb"
