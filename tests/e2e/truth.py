@@ -15,8 +15,7 @@ sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "li
 
 from harness import (WORK, Agent, Server, Skip, check, check_between, check_equal,  # noqa: E402
                      environment_of, free_port, get, main, port_answers, run_client, start,
-                     stop,
-                     temporary, test, wait_until)
+                     stop, temporary, test, wait_until)
 
 NGINX = """
 worker_processes 2;

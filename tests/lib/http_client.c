@@ -45,7 +45,8 @@ static struct {
 	      .family = STREAM_SEND_RECV,
 	      .connections = 1,
 	      .depth = 1,
-	      .minor = 1 };
+	      .minor = 1,
+	      .parallel = 1 };
 
 struct result {
 	uint64_t sent, responses, reset, ended, refused, aborted, connects, body_bytes;
@@ -458,6 +459,7 @@ static int run_threads(void)
 	struct result *results = calloc(parties, sizeof(*results));
 	pthread_t *threads = calloc(parties, sizeof(*threads));
 	pthread_attr_t attributes;
+	int status;
 
 	if (!results || !threads)
 		abort();
@@ -479,7 +481,14 @@ static int run_threads(void)
 	pthread_barrier_wait(&options.end);
 	for (int i = 0; i < options.connections; i++)
 		pthread_join(threads[i], NULL);
-	return print_summary(results);
+	status = print_summary(results);
+	for (int i = 0; i < options.connections; i++) {
+		free(results[i].latency_ns);
+		free(results[i].first_byte_ns);
+	}
+	free(results);
+	free(threads);
+	return status;
 }
 
 /* The same command line with "spawn N" turned into "run 1", N times. */
@@ -507,6 +516,7 @@ static int run_spawn(int argc, char **argv)
 		running--;
 		succeeded += WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	}
+	posix_spawn_file_actions_destroy(&actions);
 	printf("{\"event\":\"summary\",\"sent\":%d,\"responses\":%d}\n", options.count, succeeded);
 	return 0;
 }
