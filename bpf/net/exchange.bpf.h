@@ -176,14 +176,6 @@ struct {
 	__type(value, struct stream_slot);
 } pl_streams SEC(".maps"); /* by process index */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
-	__type(key, struct pattern_step);
-	__type(value, struct pattern_state);
-} pl_patterns SEC(".maps");
-
 /* Sending and receiving each have a scan of their own: one program never interrupts itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

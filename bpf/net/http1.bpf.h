@@ -336,9 +336,30 @@ static __always_inline __u32 count_marks(__u64 marks)
 	return ((marks >> 7) * ONES) >> 56;
 }
 
-#ifndef ROUTE_PATTERN_STEP
-#define ROUTE_PATTERN_STEP(route) ((void)0)
-#endif
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct pattern_step);
+	__type(value, struct pattern_state);
+} pl_patterns SEC(".maps");
+
+/* One segment on in the automaton of the user's patterns. */
+static __always_inline void pattern_advance(struct route *route)
+{
+	struct pattern_step step = { .state = route->state, .segment = route->segment };
+	struct pattern_state *edge;
+
+	if (!step.state)
+		return;
+	edge = bpf_map_lookup_elem(&pl_patterns, &step);
+	if (!edge) {
+		step.segment = PATTERN_ANY;
+		edge = bpf_map_lookup_elem(&pl_patterns, &step);
+	}
+	route->state = edge ? edge->next : 0;
+	route->accepts = edge ? edge->accepts : 0;
+}
 
 struct route_walk {
 	struct route *route;
@@ -383,7 +404,7 @@ static long route_step(__u32 index, struct route_walk *walk)
 		route->skip--;
 		route->start = route->at;
 	} else {
-		ROUTE_PATTERN_STEP(route);
+		pattern_advance(route);
 		route->hash = hash_mix(route->hash,
 				       segment_is_id(route) ? HASH_ID : route->segment);
 	}

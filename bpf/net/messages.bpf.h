@@ -16,28 +16,49 @@ static __always_inline struct message *passage_message(struct passage *passage)
 	return passage->scan->is_request ? &passage->tap->request : &passage->tap->response;
 }
 
+static __always_inline struct stream_slot *stream_slot_of(struct tap *tap, __u32 kind,
+							 __u32 *ret_at)
+{
+	*ret_at = kind + (tap->role == REQUEST_ROLE_CLIENT ? STREAM_KIND_COUNT : 0);
+	if (*ret_at >= 2 * STREAM_KIND_COUNT)
+		return NULL;
+	return bpf_map_lookup_elem(&pl_streams, &tap->process);
+}
+
 static __always_inline void stream_opened(struct tap *tap, enum stream_kind kind)
 {
-	struct stream_slot *slot = bpf_map_lookup_elem(&pl_streams, &tap->process);
+	struct request_shared *tap_shared = request_shared_get();
+	struct stream_slot *slot;
+	__u32 at;
 
 	tap->stream_kind = kind;
 	tap->streaming = 1;
 	tap->stream_ns = tap->last_ns;
+	slot = stream_slot_of(tap, kind, &at);
 	if (slot)
-		atomic_add(&slot->opened[kind], 1);
+		atomic_add(&slot->opened[at], 1);
+	if (tap_shared)
+		atomic_add(&tap_shared->streams, 1);
 }
 
-static __always_inline void stream_closed(struct tap *tap, __u64 now_ns)
+__noinline int stream_closed(struct tap *tap, __u64 now_ns)
 {
-	struct stream_slot *slot = bpf_map_lookup_elem(&pl_streams, &tap->process);
-	__u32 kind = tap->stream_kind;
+	struct shared *shared = shared_get();
+	struct stream_slot *slot;
+	__u64 life_ns;
+	__u32 at;
 
+	if (!tap || !shared)
+		return 0;
 	tap->streaming = 0;
-	if (!slot || kind >= STREAM_KIND_COUNT)
-		return;
-	atomic_add(&slot->closed[kind], 1);
-	if (now_ns > tap->stream_ns)
-		atomic_add(&slot->life_ns[kind], now_ns - tap->stream_ns);
+	slot = stream_slot_of(tap, tap->stream_kind, &at);
+	if (!slot)
+		return 0;
+	life_ns = now_ns > tap->stream_ns ? now_ns - tap->stream_ns : 0;
+	atomic_add(&slot->closed[at], 1);
+	atomic_add(&slot->life_ns[at], life_ns);
+	atomic_add(&slot->life[at][classic_bucket(shared->bounds_ns, life_ns)], 1);
+	return 0;
 }
 
 /* --- requests ------------------------------------------------------------------------------- */

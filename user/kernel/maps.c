@@ -29,20 +29,65 @@ static int create(struct maps *maps, enum shared_map which, enum bpf_map_type ty
 	return maps->fds[which] < 0 ? log_errno(-errno, "maps: cannot create %s", name) : 0;
 }
 
+static size_t page_round(size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+void maps_unmap(void *memory, size_t bytes)
+{
+	munmap(memory, page_round(bytes));
+}
+
 void *maps_mmap(int fd, size_t first_byte, size_t bytes, int *ret_err)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE, fd,
+	void *memory = mmap(NULL, page_round(bytes), PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE, fd,
 			    (off_t)first_byte);
 
 	*ret_err = memory == MAP_FAILED ? -errno : 0;
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static size_t page_round(size_t bytes)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+#define GROW_BYTES (256 * 1024)
 
-	return (bytes + page - 1) / page * page;
+int growing_map_open(struct growing_map *map, int fd, size_t element_size, size_t elements)
+{
+	void *base;
+
+	memset(map, 0, sizeof(*map));
+	map->fd = fd;
+	map->total = page_round((element_size + 7) / 8 * 8 * elements);
+	base = mmap(NULL, map->total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
+	if (base == MAP_FAILED)
+		return -errno;
+	map->base = base;
+	return 0;
+}
+
+void growing_map_close(struct growing_map *map)
+{
+	if (map->base)
+		munmap(map->base, map->total);
+	memset(map, 0, sizeof(*map));
+}
+
+int growing_map_cover(struct growing_map *map, size_t bytes)
+{
+	size_t more;
+
+	if (bytes <= map->mapped)
+		return 0;
+	more = (bytes - map->mapped + GROW_BYTES - 1) / GROW_BYTES * GROW_BYTES;
+	if (more > map->total - map->mapped)
+		more = map->total - map->mapped;
+	if (mmap(map->base + map->mapped, more, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 map->fd, (off_t)map->mapped) == MAP_FAILED)
+		return -errno;
+	map->mapped += more;
+	return 0;
 }
 
 int maps_fill_free(int fd, uint32_t first, uint32_t end)

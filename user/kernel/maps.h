@@ -48,6 +48,23 @@ int maps_fill_free(int fd, uint32_t first, uint32_t end);
 
 /* Maps `bytes` of an array map beginning at `first_byte` (a multiple of the page size). */
 void *maps_mmap(int fd, size_t first_byte, size_t bytes, int *ret_err);
+void maps_unmap(void *memory, size_t bytes);
+
+/*
+ * An array map seen through a window that grows: only as much is mapped as is in
+ * use, because mapped pages count as ours whether touched or not.
+ */
+struct growing_map {
+	char *base; /* address space of the whole map, reserved */
+	size_t mapped, total;
+	int fd;
+};
+
+int growing_map_open(struct growing_map *map, int fd, size_t element_size, size_t elements);
+void growing_map_close(struct growing_map *map);
+
+/* Makes the first `bytes` accessible. 0 or negative errno. */
+int growing_map_cover(struct growing_map *map, size_t bytes);
 
 /* Takes a number the kernel adds to: returns it and leaves zero. */
 static inline __u32 take32(__u32 *counter)

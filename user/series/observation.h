@@ -46,6 +46,10 @@ struct observer {
 	void *context;
 	void (*requests)(void *context, const struct request_delta *delta);
 	void (*detail)(void *context, const struct request_detail *detail);
+	/* Above which duration (ns) a request of this kind is worth a detail record. */
+	uint64_t (*threshold_ns)(void *context, const char *service, const char *route,
+				 enum role role);
+	unsigned int generation; /* grows when thresholds may have changed */
 };
 
 #endif

@@ -77,10 +77,11 @@ _Static_assert(sizeof(struct request_slot) == 1944, "request_slot is ABI");
 /* Upgraded connections and event streams: life time is not latency. */
 enum stream_kind { STREAM_WEBSOCKET, STREAM_EVENTS, STREAM_TUNNEL, STREAM_KIND_COUNT };
 
-struct stream_slot { /* pl_streams[process index] , drained except `active` */
-	__u32 opened[STREAM_KIND_COUNT];
-	__u32 closed[STREAM_KIND_COUNT];
-	__u64 life_ns[STREAM_KIND_COUNT];
+struct stream_slot { /* by process index; [kind] server side, [STREAM_KIND_COUNT + kind] client */
+	__u32 opened[2 * STREAM_KIND_COUNT];
+	__u32 closed[2 * STREAM_KIND_COUNT];
+	__u64 life_ns[2 * STREAM_KIND_COUNT];
+	__u32 life[2 * STREAM_KIND_COUNT][BOUND_BUCKETS];
 };
 
 enum detail_reason { DETAIL_FIRST = 1, DETAIL_SLOW = 2, DETAIL_ERROR = 4 };

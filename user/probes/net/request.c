@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * net/request: takes the kernel's request slots into series, learns route texts
+ * from records, hands details to those who judge, gives slots back that nobody
+ * will add to any more.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include <plimsoll/net/request.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "probes/net/patterns.h"
+#include "probes/probe.h"
+#include "wire/route.h"
+
+#include "net/request.skel.h"
+
+#define ROUTES_MAX 16384
+
+enum {
+	SERVER_DURATION,
+	CLIENT_DURATION,
+	SERVER_FIRST_BYTE,
+	CLIENT_FIRST_BYTE,
+	SERVER_REQUEST_SIZE,
+	CLIENT_REQUEST_SIZE,
+	SERVER_RESPONSE_SIZE,
+	CLIENT_RESPONSE_SIZE,
+	STREAMS_ACTIVE,
+	STREAM_LIFE,
+	STREAMS_OPENED,
+	REQUESTS,
+	ENDPOINT_SLOTS,
+	FAMILY_COUNT
+};
+
+#define REQUEST_LABELS                                                                             \
+	{                                                                                          \
+		"service_name", "server_port", "http_request_method", "http_route",                \
+			"http_response_status_code", "error_type"                                  \
+	}
+
+static const struct series_spec specs[FAMILY_COUNT + 1] = {
+	[SERVER_DURATION] = { .name = "http_server_request_duration_seconds",
+			      .kind = SERIES_HISTOGRAM,
+			      .unit = UNIT_SECONDS,
+			      .labels = REQUEST_LABELS,
+			      .help = "From the first byte of a request at the socket to the last "
+				      "byte of its response handed to TCP." },
+	[CLIENT_DURATION] = { .name = "http_client_request_duration_seconds",
+			      .kind = SERIES_HISTOGRAM,
+			      .unit = UNIT_SECONDS,
+			      .labels = REQUEST_LABELS,
+			      .help = "From the first byte of a request sent to the last byte of "
+				      "its response read." },
+	[SERVER_FIRST_BYTE] = { .name = "plimsoll_http_server_first_byte_seconds",
+				.kind = SERIES_HISTOGRAM,
+				.unit = UNIT_SECONDS,
+				.labels = REQUEST_LABELS,
+				.help = "From the first byte of a request at the socket to the "
+					"first byte of its response handed to TCP." },
+	[CLIENT_FIRST_BYTE] = { .name = "plimsoll_http_client_first_byte_seconds",
+				.kind = SERIES_HISTOGRAM,
+				.unit = UNIT_SECONDS,
+				.labels = REQUEST_LABELS,
+				.help = "From the first byte of a request sent to the first byte "
+					"of its response read." },
+	[SERVER_REQUEST_SIZE] = { .name = "http_server_request_body_size_bytes",
+				  .kind = SERIES_HISTOGRAM,
+				  .unit = UNIT_BYTES,
+				  .labels = REQUEST_LABELS,
+				  .help = "Bodies of requests received." },
+	[CLIENT_REQUEST_SIZE] = { .name = "http_client_request_body_size_bytes",
+				  .kind = SERIES_HISTOGRAM,
+				  .unit = UNIT_BYTES,
+				  .labels = REQUEST_LABELS,
+				  .help = "Bodies of requests sent." },
+	[SERVER_RESPONSE_SIZE] = { .name = "http_server_response_body_size_bytes",
+				   .kind = SERIES_HISTOGRAM,
+				   .unit = UNIT_BYTES,
+				   .labels = REQUEST_LABELS,
+				   .help = "Bodies of responses sent." },
+	[CLIENT_RESPONSE_SIZE] = { .name = "http_client_response_body_size_bytes",
+				   .kind = SERIES_HISTOGRAM,
+				   .unit = UNIT_BYTES,
+				   .labels = REQUEST_LABELS,
+				   .help = "Bodies of responses received." },
+	[STREAMS_ACTIVE] = { .name = "plimsoll_http_upgrades_active",
+			     .kind = SERIES_GAUGE,
+			     .labels = { "service_name", "role", "kind" },
+			     .help = "Connections that became a WebSocket, a tunnel or an event "
+				     "stream and are open." },
+	[STREAM_LIFE] = { .name = "plimsoll_http_stream_duration_seconds",
+			  .kind = SERIES_HISTOGRAM,
+			  .unit = UNIT_SECONDS,
+			  .labels = { "service_name", "role", "kind" },
+			  .help = "Life time of such connections, counted when they end." },
+	[STREAMS_OPENED] = { .name = "plimsoll_http_streams_opened_total",
+			     .kind = SERIES_COUNTER,
+			     .labels = { "service_name", "role", "kind" },
+			     .help = "Connections that became a WebSocket, a tunnel or an event "
+				     "stream." },
+	[REQUESTS] = { .name = "plimsoll_requests_total",
+		       .kind = SERIES_COUNTER,
+		       .labels = { "service_name", "role" },
+		       .help = "Requests counted, whatever their endpoint." },
+	[ENDPOINT_SLOTS] = { .name = "plimsoll_endpoint_slots",
+			     .kind = SERIES_GAUGE,
+			     .labels = { "state" },
+			     .help = "Room for kinds of requests in the kernel's table (used, max)." },
+	{}
+};
+
+static const struct rung rungs[] = {
+	{ .name = "fentry",
+	  .programs = { "send_enter_fentry", "send_fentry", "recv_enter_fentry", "recv_fentry",
+			"state_fentry" },
+	  .optional = { "arrived_fentry", "sendpage_fentry" },
+	  .unused_maps = { "pl_taps_by_sk" } },
+	{ .name = "kprobe",
+	  .programs = { "send_enter_kprobe", "send_kprobe", "recv_enter_kprobe", "recv_kprobe",
+			"state_kprobe" },
+	  .optional = { "arrived_kprobe", "sendpage_enter_kprobe", "sendpage_kprobe" },
+	  .unused_maps = { "pl_taps" } },
+	{ .name = "tracepoint",
+	  .programs = { "send_tracepoint", "recv_tracepoint", "state_tracepoint" },
+	  .optional = { "arrived_tracepoint" },
+	  .unused_maps = { "pl_taps_by_sk", "pl_calls" } },
+	{}
+};
+
+static const char *const method_names[HTTP_METHOD_COUNT] = {
+	[HTTP_METHOD_OTHER] = "_OTHER", [HTTP_GET] = "GET",	  [HTTP_POST] = "POST",
+	[HTTP_PUT] = "PUT",		[HTTP_HEAD] = "HEAD",	  [HTTP_DELETE] = "DELETE",
+	[HTTP_PATCH] = "PATCH",		[HTTP_OPTIONS] = "OPTIONS", [HTTP_CONNECT] = "CONNECT",
+	[HTTP_TRACE] = "TRACE",
+};
+
+static const char *const error_names[REQUEST_ERROR_COUNT] = {
+	[REQUEST_OK] = "",
+	[REQUEST_RESET] = "connection_reset",
+	[REQUEST_CLOSED] = "connection_closed",
+};
+
+static const char *const role_names[] = { "unknown", "server", "client" };
+static const char *const kind_names[STREAM_KIND_COUNT] = { "websocket", "sse", "tunnel" };
+
+/* What is known of a slot since it was first seen under this key. */
+struct endpoint {
+	struct request_key key;
+	struct service *service;
+	const char *route;
+	struct series *duration, *first_byte, *request_size, *response_size, *requests;
+	unsigned int generation; /* of the thresholds the slot was given */
+	bool leaving; /* its key is deleted; the next sweep gives it back */
+};
+
+struct route_entry {
+	uint64_t hash;
+	char text[]; /* NUL terminated */
+};
+
+struct state {
+	struct probe_environment *environment;
+	struct growing_map slots;
+	struct growing_map streams;
+	struct request_shared *shared;
+	int keys_fd, free_fd, routes_fd;
+	struct endpoint *endpoints; /* by slot index */
+	uint32_t slots_max;
+	uint32_t in_use;
+	struct hashmap routes;
+	struct patterns *patterns;
+	struct family *families[FAMILY_COUNT];
+};
+
+/* --- routes --------------------------------------------------------------------------------- */
+
+static bool route_matches(const void *value, const void *key, size_t key_size)
+{
+	return memcmp(&((const struct route_entry *)value)->hash, key, key_size) == 0;
+}
+
+static void route_learn(struct state *state, uint64_t hash, const char *text)
+{
+	size_t length = strlen(text) + 1;
+	struct route_entry *entry;
+
+	if (state->routes.count >= ROUTES_MAX || hashmap_find(&state->routes, &hash, sizeof(hash)))
+		return;
+	entry = malloc(sizeof(*entry) + length);
+	if (!entry)
+		return;
+	entry->hash = hash;
+	memcpy(entry->text, text, length);
+	if (hashmap_add(&state->routes, &entry->hash, sizeof(entry->hash), entry))
+		free(entry);
+}
+
+static const char *route_name(struct state *state, uint64_t hash)
+{
+	const struct route_entry *entry;
+
+	if (hash == ROUTE_OTHER)
+		return "other";
+	if (hash >= ROUTE_PATTERN_BASE)
+		return patterns_text(state->patterns, (uint32_t)hash);
+	entry = hashmap_find(&state->routes, &hash, sizeof(hash));
+	return entry ? entry->text : NULL;
+}
+
+static void path_learn(struct state *state, uint64_t hash, const __u8 *head, unsigned int start,
+		       unsigned int end)
+{
+	char text[ROUTE_TEXT_MAX];
+
+	if (hash == ROUTE_OTHER || hash >= ROUTE_PATTERN_BASE || start >= end ||
+	    end > PATH_MAX_BYTES)
+		return;
+	route_text((const char *)head + start, end - start, text);
+	route_learn(state, hash, text);
+}
+
+/* --- records -------------------------------------------------------------------------------- */
+
+static void detail(struct state *state, const struct request_record *record)
+{
+	struct probe_environment *environment = state->environment;
+	struct request_detail d = {};
+	char path[PATH_MAX_BYTES + 1] = "";
+	uint64_t now_ns = clock_monotonic_ns();
+	const char *route;
+
+	path_learn(state, record->key.route, record->head, record->path_start, record->path_end);
+	if (record->reason == DETAIL_FIRST || !environment->observer.detail)
+		return;
+	if (record->path_start < record->path_end && record->path_end <= PATH_MAX_BYTES)
+		route_path((const char *)record->head + record->path_start,
+			   record->path_end - record->path_start, path, sizeof(path));
+	route = route_name(state, record->key.route);
+	d.wall_ns = clock_wall_ns() - (now_ns - record->header.time_ns);
+	d.service = processes_service(environment->processes, record->key.service)->name;
+	d.role = (enum role)record->key.role;
+	d.server_port = record->key.port;
+	d.method = method_names[record->key.method % HTTP_METHOD_COUNT];
+	d.route = route ? route : "";
+	d.path = path[0] ? path : d.route;
+	d.status = record->key.status;
+	d.duration_ns = record->duration_ns;
+	d.first_byte_ns = record->first_byte_ns;
+	d.queue_ns = record->queue_ns;
+	d.request_body_bytes = record->request_bytes;
+	d.response_body_bytes = record->response_bytes;
+	d.pid = record->header.pid;
+	environment->observer.detail(environment->observer.context, &d);
+}
+
+static bool record_take(void *context, const struct record_header *header)
+{
+	struct state *state = context;
+
+	if (header->kind == RECORD_REQUEST && header->size >= sizeof(struct request_record)) {
+		detail(state, (const struct request_record *)header);
+		return true;
+	}
+	if (header->kind == RECORD_ROUTE && header->size >= sizeof(struct route_record)) {
+		const struct route_record *record = (const struct route_record *)header;
+
+		path_learn(state, record->route, record->head, record->path_start,
+			   record->path_end);
+		return true;
+	}
+	return false;
+}
+
+/* --- sweep ---------------------------------------------------------------------------------- */
+
+static void endpoint_learn(struct state *state, struct endpoint *endpoint,
+			   const struct request_key *key)
+{
+	bool server = key->role != REQUEST_ROLE_CLIENT;
+	const char *route = route_name(state, key->route);
+	char port[8], status[8] = "", unnamed[32];
+	const char *values[6];
+
+	endpoint->key = *key;
+	endpoint->leaving = false;
+	endpoint->generation = 0;
+	endpoint->service = processes_service(state->environment->processes, key->service);
+	if (!route) {
+		/* the record that named it was lost; the next detail of it names it again */
+		snprintf(unnamed, sizeof(unnamed), "unnamed-%016llx", (unsigned long long)key->route);
+		route_learn(state, key->route, unnamed);
+		route = route_name(state, key->route);
+	}
+	endpoint->route = route ? route : "other";
+	snprintf(port, sizeof(port), "%u", key->port);
+	if (key->status)
+		snprintf(status, sizeof(status), "%u", key->status);
+	values[0] = endpoint->service->name;
+	values[1] = port;
+	values[2] = method_names[key->method % HTTP_METHOD_COUNT];
+	values[3] = endpoint->route;
+	values[4] = status;
+	values[5] = error_names[key->error % REQUEST_ERROR_COUNT];
+	endpoint->duration =
+		series_get(state->families[server ? SERVER_DURATION : CLIENT_DURATION], values);
+	endpoint->first_byte =
+		series_get(state->families[server ? SERVER_FIRST_BYTE : CLIENT_FIRST_BYTE], values);
+	endpoint->request_size = series_get(
+		state->families[server ? SERVER_REQUEST_SIZE : CLIENT_REQUEST_SIZE], values);
+	endpoint->response_size = series_get(
+		state->families[server ? SERVER_RESPONSE_SIZE : CLIENT_RESPONSE_SIZE], values);
+	endpoint->requests =
+		series_get(state->families[REQUESTS], (const char *const[]){
+							      endpoint->service->name,
+							      role_names[key->role % 3] });
+}
+
+/* Takes counters out of a table into `ret_taken`; their sum. */
+static uint64_t take_all(__u32 *counters, unsigned int count, __u32 *ret_taken)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		ret_taken[i] = take32(&counters[i]);
+		sum += ret_taken[i];
+	}
+	return sum;
+}
+
+static void drain_sizes(struct series *series, __u32 *counters, uint64_t bytes, uint64_t requests)
+{
+	__u32 taken[BOUND_BUCKETS] = {};
+	struct histogram_delta delta = { .count = requests, .sum = bytes, .classic = taken };
+	uint64_t with_body = take_all(counters, SIZE_BUCKETS, taken);
+
+	/* the kernel does not count bodies of no bytes; they belong to the first bucket */
+	if (requests > with_body)
+		taken[0] += (__u32)(requests - with_body);
+	else
+		delta.count = with_body;
+	series_add_histogram(series, &delta);
+}
+
+static void drain(struct state *state, struct request_slot *slot, struct endpoint *endpoint)
+{
+	struct probe_environment *environment = state->environment;
+	__u32 classic[BOUND_BUCKETS], first_byte[BOUND_BUCKETS], exponential[EXP_BUCKETS];
+	struct histogram_delta delta = { .classic = classic, .exp = exponential };
+	struct request_delta told = {};
+	uint64_t requests;
+
+	delta.sum = take64(&slot->sum_ns);
+	delta.count = take_all(slot->classic, BOUND_BUCKETS, classic);
+	take_all(slot->exponential, EXP_BUCKETS, exponential);
+	delta.exp_low = EXP_BUCKETS;
+	for (unsigned int i = 0; i < EXP_BUCKETS; i++) {
+		if (!exponential[i])
+			continue;
+		if (delta.exp_low == EXP_BUCKETS)
+			delta.exp_low = (uint16_t)i;
+		delta.exp_high = (uint16_t)i;
+	}
+	if (delta.exp_low == EXP_BUCKETS)
+		delta.exp = NULL;
+	requests = delta.count;
+	series_add_histogram(endpoint->duration, &delta);
+	series_add(endpoint->requests, (double)requests);
+
+	told.service = endpoint->service->name;
+	told.role = (enum role)endpoint->key.role;
+	told.server_port = endpoint->key.port;
+	told.method = method_names[endpoint->key.method % HTTP_METHOD_COUNT];
+	told.route = endpoint->route;
+	told.status = endpoint->key.status;
+	told.error = error_names[endpoint->key.error % REQUEST_ERROR_COUNT];
+	told.duration = delta;
+	if (environment->observer.requests)
+		environment->observer.requests(environment->observer.context, &told);
+	processes_seen(environment->processes, endpoint->service, requests);
+
+	delta = (struct histogram_delta){ .classic = first_byte };
+	delta.sum = take64(&slot->first_byte_sum_ns);
+	delta.count = take_all(slot->first_byte, BOUND_BUCKETS, first_byte);
+	series_add_histogram(endpoint->first_byte, &delta);
+	drain_sizes(endpoint->request_size, slot->request_size, take64(&slot->request_bytes),
+		    requests);
+	drain_sizes(endpoint->response_size, slot->response_size, take64(&slot->response_bytes),
+		    endpoint->key.status ? requests : 0);
+}
+
+/* In two steps, so that a program that had found the slot has long finished with it. */
+static void leave(struct state *state, struct endpoint *endpoint)
+{
+	uint32_t owner = endpoint->key.service & ~SERVICE_PROVISIONAL;
+
+	if (bpf_map_delete_elem(state->keys_fd, &endpoint->key))
+		return;
+	if (owner < state->environment->maps->processes_max)
+		__atomic_fetch_sub(&state->environment->maps->processes[owner].keys, 1,
+				   __ATOMIC_RELAXED);
+	endpoint->leaving = true;
+}
+
+static void give_back(struct state *state, struct request_slot *slot, uint32_t index)
+{
+	memset(slot, 0, sizeof(*slot));
+	memset(&state->endpoints[index], 0, sizeof(state->endpoints[index]));
+	if (bpf_map_update_elem(state->free_fd, NULL, &index, 0))
+		log_debug("request slot %u cannot be given back: %s", index, strerror(errno));
+}
+
+/* The line above which the kernel tells of a request, judged where the request ends. */
+static void threshold_set(struct state *state, struct request_slot *slot, struct endpoint *endpoint)
+{
+	const struct observer *observer = &state->environment->observer;
+	uint64_t threshold_us;
+
+	if (endpoint->generation == observer->generation || !observer->threshold_ns)
+		return;
+	endpoint->generation = observer->generation;
+	threshold_us = observer->threshold_ns(observer->context, endpoint->service->name,
+					      endpoint->route, (enum role)endpoint->key.role) /
+		       1000;
+	slot->threshold_us = threshold_us < UINT32_MAX ? (uint32_t)threshold_us : UINT32_MAX;
+}
+
+static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t index)
+{
+	struct endpoint *endpoint = &state->endpoints[index];
+	bool leaving = endpoint->leaving;
+
+	if (memcmp(&endpoint->key, &slot->key, sizeof(slot->key)) != 0)
+		endpoint_learn(state, endpoint, &slot->key);
+	threshold_set(state, slot, endpoint);
+	if (*(volatile __u64 *)&slot->sum_ns)
+		drain(state, slot, endpoint);
+	else if (!leaving &&
+		 processes_is_settled(state->environment->processes, slot->key.service))
+		leave(state, endpoint);
+	if (leaving)
+		give_back(state, slot, index);
+}
+
+static void sweep_streams(struct state *state)
+{
+	struct processes *processes = state->environment->processes;
+	size_t size = sizeof(struct stream_slot);
+
+	if (!state->shared->streams)
+		return;
+	if (growing_map_cover(&state->streams, (processes->highest + 65) * size))
+		return;
+	for (uint32_t index = 0; index <= processes->highest + 64; index++) {
+		struct stream_slot *slot =
+			(struct stream_slot *)(state->streams.base + index * size);
+
+		if (index >= state->environment->maps->processes_max)
+			break;
+		for (int at = 0; at < 2 * STREAM_KIND_COUNT; at++) {
+			uint32_t opened = take32(&slot->opened[at]);
+			uint32_t closed = take32(&slot->closed[at]);
+			uint64_t life_ns = take64(&slot->life_ns[at]);
+			__u32 life[BOUND_BUCKETS];
+			struct histogram_delta delta = { .classic = life, .sum = life_ns };
+			const char *values[3];
+			struct series *active;
+
+			if (!opened && !closed)
+				continue;
+			values[0] = processes_service(processes, SERVICE_PROVISIONAL | index)->name;
+			values[1] = at < STREAM_KIND_COUNT ? "server" : "client";
+			values[2] = kind_names[at % STREAM_KIND_COUNT];
+			active = series_get(state->families[STREAMS_ACTIVE], values);
+			series_set(active, active->value + opened - closed);
+			series_add(series_get(state->families[STREAMS_OPENED], values), opened);
+			delta.count = take_all(slot->life[at], BOUND_BUCKETS, life);
+			if (delta.count)
+				series_add_histogram(series_get(state->families[STREAM_LIFE],
+								values),
+						     &delta);
+		}
+	}
+}
+
+static void sweep(void *context, uint64_t now_ns)
+{
+	struct state *state = context;
+	uint32_t used = *(volatile __u32 *)&state->shared->slots_used, in_use = 0;
+
+	(void)now_ns;
+	if (used > state->slots_max)
+		used = state->slots_max;
+	if (growing_map_cover(&state->slots, used * sizeof(struct request_slot)))
+		return;
+	for (uint32_t index = 0; index < used; index++) {
+		struct request_slot *slot =
+			(struct request_slot *)(state->slots.base +
+						index * sizeof(struct request_slot));
+
+		if (!*(volatile __u32 *)&slot->key.service)
+			continue;
+		in_use++;
+		sweep_slot(state, slot, index);
+	}
+	state->in_use = in_use;
+	series_set(series_get(state->families[ENDPOINT_SLOTS], (const char *const[]){ "used" }),
+		   in_use);
+	series_set(series_get(state->families[ENDPOINT_SLOTS], (const char *const[]){ "max" }),
+		   state->slots_max);
+	sweep_streams(state);
+}
+
+/* --- start and stop ------------------------------------------------------------------------- */
+
+static int configure(const struct probe_environment *environment, struct bpf_object *object,
+		     const struct rung *rung)
+{
+	const struct config *config = environment->config;
+	static const char *const by_endpoints[] = { "pl_request_keys", "pl_request_slots",
+						    "pl_request_free" };
+	struct bpf_program *program;
+	int err = 0;
+
+	(void)rung;
+	for (size_t i = 0; i < 3 && !err; i++)
+		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(object,
+									    by_endpoints[i]),
+					       config->endpoints_max);
+	if (!err)
+		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "pl_streams"),
+					       config->processes_max);
+	if (!config->arrival_stamps) {
+		bpf_object__for_each_program(program, object)
+			if (strncmp(bpf_program__name(program), "arrived_", 8) == 0)
+				bpf_program__set_autoload(program, false);
+	}
+	return err;
+}
+
+static int map_fd(struct bpf_object *object, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, name);
+
+	return map ? bpf_map__fd(map) : -ENOENT;
+}
+
+static void stop(void *context)
+{
+	struct state *state = context;
+	struct route_entry *entry;
+	size_t cursor;
+
+	if (!state)
+		return;
+	growing_map_close(&state->slots);
+	growing_map_close(&state->streams);
+	if (state->shared)
+		maps_unmap(state->shared, sizeof(*state->shared));
+	hashmap_for_each(&state->routes, cursor, entry)
+		free(entry);
+	hashmap_fini(&state->routes);
+	patterns_free(state->patterns);
+	free(state->endpoints);
+	free(state);
+}
+
+static int open_tables(struct state *state, struct bpf_object *object)
+{
+	const struct config *config = state->environment->config;
+	int err;
+
+	state->keys_fd = map_fd(object, "pl_request_keys");
+	state->free_fd = map_fd(object, "pl_request_free");
+	state->routes_fd = map_fd(object, "pl_routes");
+	state->shared = maps_mmap(map_fd(object, "pl_request_shared"), 0, sizeof(*state->shared),
+				  &err);
+	if (!err)
+		err = growing_map_open(&state->slots, map_fd(object, "pl_request_slots"),
+				       sizeof(struct request_slot), config->endpoints_max);
+	if (!err)
+		err = growing_map_open(&state->streams, map_fd(object, "pl_streams"),
+				       sizeof(struct stream_slot), config->processes_max);
+	if (!err)
+		err = maps_fill_free(state->free_fd, 0, config->endpoints_max);
+	return err;
+}
+
+static int start(struct probe_environment *environment, struct attached *attached,
+		 void **ret_state)
+{
+	struct state *state = calloc(1, sizeof(*state));
+	int err;
+
+	if (!state)
+		return -ENOMEM;
+	state->environment = environment;
+	state->slots_max = environment->config->endpoints_max;
+	hashmap_init(&state->routes, route_matches);
+	state->endpoints = calloc(state->slots_max, sizeof(*state->endpoints));
+	err = state->endpoints ? open_tables(state, attached->object) : -ENOMEM;
+	for (int i = 0; i < FAMILY_COUNT && !err; i++) {
+		state->families[i] = series_family(environment->store, &specs[i]);
+		if (!state->families[i])
+			err = -ENOMEM;
+	}
+	if (!err) {
+		state->patterns = patterns_new(environment->config);
+		err = patterns_load(state->patterns, map_fd(attached->object, "pl_patterns"));
+	}
+	if (err) {
+		stop(state);
+		return err;
+	}
+	state->shared->arrival_stamps = environment->config->arrival_stamps;
+	state->shared->pattern_states = patterns_states(state->patterns);
+	*ret_state = state;
+	return 0;
+}
+
+const struct probe_type net_request_probe = {
+	.name = "net/request",
+	.purpose = "HTTP/1.x requests, server and client side",
+	.rungs = rungs,
+	.series = specs,
+	.elf = request_bpf__elf_bytes,
+	.configure = configure,
+	.start = start,
+	.stop = stop,
+	.record = record_take,
+	.sweep = sweep,
+};
