@@ -7,14 +7,17 @@
 
 #include <plimsoll/histogram.h>
 
-/* Upper bounds are inclusive; unused ones are ~0, so the result is at most their number. */
+/*
+ * Upper bounds are inclusive and below 2^63; unused ones are BOUND_NONE, so the result is at
+ * most their number. verifier: arithmetic, because a branch a step doubles the paths each time.
+ */
 static __always_inline __u32 classic_bucket(const __u64 bounds[BOUNDS_MAX + 1], __u64 value)
 {
 	__u32 bucket = 0;
 
 #pragma unroll
 	for (__u32 step = BOUND_BUCKETS / 2; step; step >>= 1)
-		bucket += value > bounds[(bucket + step - 1) & BOUNDS_MAX] ? step : 0;
+		bucket += ((bounds[(bucket + step - 1) & BOUNDS_MAX] - value) >> 63) * step;
 	return bucket & BOUNDS_MAX;
 }
 

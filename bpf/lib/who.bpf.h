@@ -139,7 +139,7 @@ none:
 }
 
 /* Gives a process an index and tells user space what is known of it. `current`: it is running. */
-static __noinline __u32 process_new(struct task_struct *task, __u32 tgid, bool current)
+static __always_inline __u32 process_new(struct task_struct *task, __u32 tgid, bool current)
 {
 	struct environment_walk walk = {};
 	struct process_record *record;
@@ -188,7 +188,8 @@ static __noinline __u32 process_new(struct task_struct *task, __u32 tgid, bool c
 	return index;
 }
 
-static __always_inline __u32 process_current(void)
+/* verifier: global, walked once; programs that never have a current process do not carry it. */
+__weak __noinline int process_current(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u32 *index = bpf_map_lookup_elem(&pl_process_of, &tgid);

@@ -65,6 +65,8 @@ enum tap_flags {
 	TAP_OURS = 2,	   /* the agent's own */
 };
 
+#define STATUS_LINE_BYTES 16
+
 /* All that is kept of a connection. */
 struct tap {
 	__u32 process;
@@ -90,7 +92,7 @@ struct tap {
 	struct exchange current;
 	struct message request;
 	struct message response;
-	__u8 status_line[16];
+	__u8 status_line[STATUS_LINE_BYTES];
 	__u8 status_length;
 	__u8 unverified; /* the head began with too few bytes to tell what it is */
 	__u8 pad[6];

@@ -11,9 +11,9 @@ struct passage {
 	struct scan *scan;
 };
 
-static __always_inline struct message *passage_message(struct passage *passage)
+static __always_inline struct message *message_of(struct tap *tap, struct scan *scan)
 {
-	return passage->scan->is_request ? &passage->tap->request : &passage->tap->response;
+	return scan->is_request ? &tap->request : &tap->response;
 }
 
 static __always_inline struct stream_slot *stream_slot_of(struct tap *tap, __u32 kind,
@@ -237,12 +237,12 @@ __noinline int response_head_complete(struct tap *tap, struct scan *scan, __u32 
 	return 0;
 }
 
-static __always_inline void message_complete(struct passage *passage)
+static __always_inline void message_complete(struct tap *tap, struct scan *scan)
 {
-	if (passage->scan->is_request)
-		request_complete(passage->tap);
+	if (scan->is_request)
+		request_complete(tap);
 	else
-		response_complete(passage->tap);
+		response_complete(tap);
 }
 
 /* --- bytes ---------------------------------------------------------------------------------- */
@@ -250,7 +250,7 @@ static __always_inline void message_complete(struct passage *passage)
 struct keep_walk {
 	__u8 *into;
 	const __u8 *from;
-	__u32 have, count, room;
+	__u32 have, count, room, mask;
 };
 
 static long keep_step(__u32 index, struct keep_walk *walk)
@@ -259,7 +259,7 @@ static long keep_step(__u32 index, struct keep_walk *walk)
 
 	if (index >= walk->count || at >= walk->room)
 		return 1;
-	walk->into[at & (PATH_MAX_BYTES - 1)] = walk->from[index & (WINDOW_MAX - 1)];
+	walk->into[at & walk->mask & (PATH_MAX_BYTES - 1)] = walk->from[index & (WINDOW_MAX - 1)];
 	return 0;
 }
 
@@ -272,6 +272,7 @@ static __always_inline void keep_request(struct tap *tap, const __u8 *from, __u3
 		.have = tap->head_length,
 		.count = count,
 		.room = PATH_MAX_BYTES,
+		.mask = PATH_MAX_BYTES - 1,
 	};
 
 	if (!tap->head_length) {
@@ -288,54 +289,55 @@ static __always_inline void keep_request(struct tap *tap, const __u8 *from, __u3
 static __always_inline void keep_response(struct tap *tap, const __u8 *from, __u32 count)
 {
 	__u32 have = tap->status_length;
+	struct keep_walk walk = {
+		.into = tap->status_line,
+		.from = from,
+		.have = have,
+		.count = count,
+		.room = STATUS_LINE_BYTES,
+		.mask = STATUS_LINE_BYTES - 1,
+	};
 
 	if (!have) {
 		*(__u64 *)tap->status_line = load64(from);
 		*(__u64 *)(tap->status_line + 8) = load64(from + 8);
 	} else {
-		for (__u32 i = 0; i < 16; i++) {
-			if (i >= count || have + i >= 16)
-				break;
-			tap->status_line[(have + i) & 15] = from[i];
-		}
+		bpf_loop(STATUS_LINE_BYTES, keep_step, &walk, 0);
 	}
-	tap->status_length = min(have + count, 16u);
+	tap->status_length = min(have + count, (__u32)STATUS_LINE_BYTES);
 }
 
 /* A head begins with this byte. */
-static __always_inline void message_begins(struct passage *passage, struct message *message)
+static __always_inline void message_begins(struct tap *tap, struct scan *scan, struct message *message)
 {
-	struct tap *tap = passage->tap;
 
 	message->state = MESSAGE_HEAD;
 	message->carried = 0;
 	message->flags = 0;
 	message->content_length = 0;
-	if (passage->scan->is_request) {
+	if (scan->is_request) {
 		tap->head_length = 0;
 		message->body_bytes = 0;
 		tap->read_ns = 0;
 		if (tap->role == REQUEST_ROLE_SERVER && tap->arrival_ns) {
 			tap->request_ns = tap->arrival_ns;
 		} else {
-			tap->request_ns = passage->scan->now_ns ? passage->scan->now_ns : bpf_ktime_get_ns();
+			tap->request_ns = scan->now_ns ? scan->now_ns : bpf_ktime_get_ns();
 			if (tap->entry_ns)
 				tap->request_ns = tap->entry_ns;
 		}
 	} else {
 		tap->status_length = 0;
-		tap->first_byte_ns = passage->scan->now_ns;
+		tap->first_byte_ns = scan->now_ns;
 	}
 }
 
-static __always_inline void head_complete(struct passage *passage, struct message *message)
+static __always_inline void head_complete(struct tap *tap, struct scan *scan, struct message *message)
 {
-	struct tap *tap = passage->tap;
-	struct scan *scan = passage->scan;
 	__u32 flags = message->flags;
 
 	message->carried = 0;
-	if (!passage->scan->is_request) {
+	if (!scan->is_request) {
 		response_head_complete(tap, scan, flags, message->content_length);
 		return;
 	}
@@ -355,69 +357,74 @@ static __always_inline void head_complete(struct passage *passage, struct messag
 }
 
 /* A head that began with too few bytes to tell: is it still one? */
-static __always_inline bool head_verified(struct passage *passage)
+static __always_inline bool head_verified(struct tap *tap, struct scan *scan)
 {
-	struct tap *tap = passage->tap;
 	__u32 kind;
 
-	if (passage->scan->is_request)
-		kind = classify_bytes(passage->scan, tap->head, tap->head_length);
+	if (scan->is_request)
+		kind = classify_bytes(scan, tap->head, tap->head_length);
 	else
-		kind = classify_bytes(passage->scan, tap->status_line, tap->status_length);
+		kind = classify_bytes(scan, tap->status_line, tap->status_length);
 	if (kind == FIRST_PARTIAL)
-		return true;
+		return 1;
 	tap->unverified = 0;
-	if (kind == (passage->scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE))
-		return true;
+	if (kind == (scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE))
+		return 1;
 	tap->protocol = TAP_IGNORED;
-	return false;
+	return 0;
 }
 
-/* Looks at up to one window of head bytes; true to go on. */
-static __always_inline bool head_window(struct passage *passage, struct message *message)
+/*
+ * Looks at up to one window of head bytes; 1 to go on.
+ * verifier: global like the other steps, so that each is walked once.
+ */
+__noinline int head_window(struct tap *tap, struct scan *scan)
 {
-	__u32 count = passage->scan->length - passage->scan->offset, first, end;
-	struct scan *scan = passage->scan;
-	struct tap *tap = passage->tap;
+	struct message *message;
+	__u32 count, first, end;
 	int err;
 
+	if (!tap || !scan)
+		return 0;
+	message = message_of(tap, scan);
+	count = scan->length - scan->offset;
 	if (count > WINDOW_MAX)
 		count = WINDOW_MAX;
-	err = source_read(&passage->scan->source, passage->scan->offset, count, &scan->window);
+	err = source_read(&scan->source, scan->offset, count, &scan->window);
 	if (err) {
 		message->state = MESSAGE_LOST;
 		count_loss(tap->process, err == -2 ? LOSS_UNRESOLVED : LOSS_UNREADABLE);
-		return false;
+		return 0;
 	}
 	if (message->state != MESSAGE_HEAD && message->state != MESSAGE_TRAILER) {
 		__u32 kind;
 
 		/* RFC 9112 2.2: an empty line before a request is to be ignored */
-		if (count >= 2 && passage->scan->is_request &&
+		if (count >= 2 && scan->is_request &&
 		    scan->window.bytes[CARRY_MAX] == '\r' &&
 		    scan->window.bytes[CARRY_MAX + 1] == '\n') {
-			passage->scan->offset += 2;
-			return true;
+			scan->offset += 2;
+			return 1;
 		}
 		kind = classify_bytes(scan, scan->window.bytes + CARRY_MAX, count);
 		if (kind != FIRST_PARTIAL &&
-		    kind != (passage->scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE)) {
+		    kind != (scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE)) {
 			if (message->state != MESSAGE_LOST)
 				count_loss(tap->process, LOSS_UNPARSED);
 			message->state = MESSAGE_LOST;
-			return false;
+			return 0;
 		}
-		message_begins(passage, message);
+		message_begins(tap, scan, message);
 		tap->unverified = kind == FIRST_PARTIAL;
 	}
-	if (message->state == MESSAGE_HEAD && passage->scan->is_request &&
+	if (message->state == MESSAGE_HEAD && scan->is_request &&
 	    tap->head_length < PATH_MAX_BYTES)
 		keep_request(tap, scan->window.bytes + CARRY_MAX, count);
-	if (message->state == MESSAGE_HEAD && !passage->scan->is_request &&
-	    tap->status_length < 16)
+	if (message->state == MESSAGE_HEAD && !scan->is_request &&
+	    tap->status_length < STATUS_LINE_BYTES)
 		keep_response(tap, scan->window.bytes + CARRY_MAX, count);
-	if (tap->unverified && !head_verified(passage))
-		return false;
+	if (tap->unverified && !head_verified(tap, scan))
+		return 0;
 
 	first = CARRY_MAX - min((__u32)message->carried, (__u32)CARRY_MAX);
 	if (message->carried) {
@@ -438,12 +445,12 @@ static __always_inline bool head_window(struct passage *passage, struct message 
 	if (scan->head_end) {
 		__u32 used = scan->head_end - CARRY_MAX;
 
-		passage->scan->offset += min(used, count);
+		scan->offset += min(used, count);
 		if (message->state == MESSAGE_TRAILER)
-			message_complete(passage);
+			message_complete(tap, scan);
 		else
-			head_complete(passage, message);
-		return true;
+			head_complete(tap, scan, message);
+		return 1;
 	}
 	{
 		/* the line that is not finished: its start, aligned to the end of the carry */
@@ -456,8 +463,8 @@ static __always_inline bool head_window(struct passage *passage, struct message 
 				load64(scan->window.bytes + ((from + i) & WINDOW_MASK));
 		message->carried = min(left, (__u32)CARRY_MAX);
 	}
-	passage->scan->offset += count;
-	return true;
+	scan->offset += count;
+	return 1;
 }
 
 struct chunk_walk {
@@ -511,25 +518,24 @@ __noinline int chunk_line(struct message *message, struct scan *scan, __u32 coun
 	return 0;
 }
 
-static __always_inline bool chunk_window(struct passage *passage, struct message *message)
+static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, struct message *message)
 {
-	struct scan *scan = passage->scan;
 	__u32 count = min(scan->length - scan->offset, (__u32)CHUNK_WINDOW);
 
 	if (source_read(&scan->source, scan->offset, count, &scan->window)) {
 		message->state = MESSAGE_LOST;
-		count_loss(passage->tap->process, LOSS_UNRESOLVED);
-		return false;
+		count_loss(tap->process, LOSS_UNRESOLVED);
+		return 0;
 	}
 	chunk_line(message, scan, count);
-	return true;
+	return 1;
 }
 
 /* A body of known length, or one chunk, has been seen to its end. */
-static __always_inline void body_part_complete(struct passage *passage, struct message *message)
+static __always_inline void body_part_complete(struct tap *tap, struct scan *scan, struct message *message)
 {
 	if (message->state == MESSAGE_BODY) {
-		message_complete(passage);
+		message_complete(tap, scan);
 		return;
 	}
 	message->body_left = 0;
@@ -537,54 +543,70 @@ static __always_inline void body_part_complete(struct passage *passage, struct m
 	message->state = MESSAGE_CHUNK_LINE;
 }
 
-static long passage_step(__u32 index, struct passage *passage)
+/* One step of a call's bytes through its message; 1 to go on. */
+__noinline int message_step(struct tap *tap, struct scan *scan)
 {
-	struct message *message = passage_message(passage);
-	__u32 left = passage->scan->length - passage->scan->offset;
-	struct tap *tap = passage->tap;
+	struct message *message;
+	__u32 left;
 
+	if (!tap || !scan)
+		return 0;
+	message = message_of(tap, scan);
+	left = scan->length - scan->offset;
 	if (!left || tap->protocol != TAP_HTTP1)
-		return 1;
+		return 0;
 	switch (message->state) {
 	case MESSAGE_CHUNK_LINE:
-		return !chunk_window(passage, message);
+		return chunk_window(tap, scan, message);
 	case MESSAGE_BODY:
 	case MESSAGE_CHUNK:
 		if (message->body_left > left) {
 			message->body_left -= left;
-			passage->scan->offset += left;
-			return 1;
+			scan->offset += left;
+			return 0;
 		}
-		passage->scan->offset += message->body_left;
-		body_part_complete(passage, message);
-		return 0;
+		scan->offset += message->body_left;
+		body_part_complete(tap, scan, message);
+		return 1;
 	case MESSAGE_UNTIL_CLOSE:
 		message->body_bytes += left;
-		passage->scan->offset = passage->scan->length;
-		return 1;
+		scan->offset = scan->length;
+		return 0;
 	default:
-		return !head_window(passage, message);
+		return head_window(tap, scan);
 	}
 }
 
-/* Bytes between what was seen and what is here now went by unseen (spliced, sent by the kernel). */
-static __always_inline void passage_gap(struct passage *passage, struct message *message,
-					__u32 start)
+static long passage_step(__u32 index, struct passage *passage)
 {
-	__u32 gap = start - message->next;
+	if (message_step(passage->tap, passage->scan))
+		return 0;
+	return 1;
+}
 
+/* Bytes between what was seen and what is here now went by unseen (spliced, sent by the kernel). */
+__noinline int bytes_unseen(struct tap *tap, struct scan *scan, __u32 start)
+{
+	struct message *message;
+	__u32 gap;
+
+	if (!tap || !scan)
+		return 0;
+	message = message_of(tap, scan);
+	gap = start - message->next;
 	if (!message->known || !gap || gap > 0x7fffffff)
-		return;
+		return 0;
 	if ((message->state == MESSAGE_BODY || message->state == MESSAGE_CHUNK) &&
 	    gap <= message->body_left) {
 		message->body_left -= gap;
 		if (!message->body_left)
-			body_part_complete(passage, message);
+			body_part_complete(tap, scan, message);
 	} else if (message->state == MESSAGE_UNTIL_CLOSE) {
 		message->body_bytes += gap;
 	} else {
 		message->state = MESSAGE_LOST;
 	}
+	return 0;
 }
 
 #endif

@@ -211,12 +211,12 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 			unread = tcp->rcv_nxt - end;
 	}
 	passage.scan->is_request = sent == (tap->role == REQUEST_ROLE_CLIENT);
-	message = passage_message(&passage);
+	message = message_of(tap, passage.scan);
 	if (!passage.scan->is_request) {
 		passage.scan->now_ns = bpf_ktime_get_ns();
 		tap->last_ns = passage.scan->now_ns;
 	}
-	passage_gap(&passage, message, end - count);
+	bytes_unseen(tap, passage.scan, end - count);
 	message->next = end;
 	message->known = 1;
 	bpf_loop(STEPS_MAX, passage_step, &passage, 0);

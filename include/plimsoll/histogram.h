@@ -20,6 +20,7 @@
 #define EXP_MAX_OCTAVE	  7  /* 2^7 s = 128 s */
 #define EXP_BUCKETS	  ((EXP_MIN_OCTAVE + EXP_MAX_OCTAVE) * EXP_PER_OCTAVE + 2)
 #define BOUNDS_MAX	  31 /* classic bounds; one more bucket takes what is above the last */
+#define BOUND_NONE	  0x7fffffffffffffffULL /* a bound that is not in use */
 #define BOUND_BUCKETS	  (BOUNDS_MAX + 1)
 #define SIZE_BUCKETS	  8 /* body sizes: <= 1k 8k 64k 512k 4M 32M 256M bytes, above */
 #define SIZE_FIRST_SHIFT  10

@@ -65,7 +65,7 @@ struct shared {
 	__u32 agent_tgid;     /* its own traffic is not looked at */
 	__u32 keys_per_service;
 	__u64 threshold_ns;   /* a request slower than this is worth a detail record */
-	__u64 bounds_ns[BOUNDS_MAX + 1]; /* ascending; unused ones are ~0 */
+	__u64 bounds_ns[BOUNDS_MAX + 1]; /* ascending; unused ones are BOUND_NONE */
 };
 
 #endif

@@ -328,7 +328,7 @@ static void share_bounds(struct agent *agent)
 	for (unsigned int i = 0; i <= BOUNDS_MAX; i++)
 		shared->bounds_ns[i] = i < agent->store->durations.count ?
 					       agent->store->durations.upper[i] :
-					       UINT64_MAX;
+					       BOUND_NONE;
 	shared->threshold_ns = budgets_detail_threshold_ns(agent->budgets, "", "", ROLE_SERVER);
 }
 

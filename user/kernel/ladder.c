@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -43,7 +44,8 @@ static const char *advice(int err)
 		       "CAP_BPF/CAP_PERFMON, or a kernel built without it)";
 	case ENOENT:
 	case ESRCH:
-		return "this kernel has no such hook";
+		return "this kernel has no such hook (or tracefs is not mounted at "
+		       "/sys/kernel/tracing)";
 	case EINVAL:
 		return "this kernel does not know a feature the program needs";
 	case ENOTSUP:
@@ -69,6 +71,13 @@ static bool in_list(const char *const *list, size_t max, const char *name)
 		if (strcmp(list[i], name) == 0)
 			return true;
 	return false;
+}
+
+/* Cheaper than loading programs that then cannot be attached. */
+static bool has_hooks(const struct rung *rung)
+{
+	return strcmp(rung->name, "kprobe") != 0 ||
+	       access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
 }
 
 /* `skip` has one bit per optional program that this kernel is known not to take. */
@@ -111,6 +120,11 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		explain(ret_reason, RUNG_REASON_MAX, "configure", ladder->probe, err);
 		return err;
 	}
+	if (!has_hooks(rung)) {
+		snprintf(ret_reason, RUNG_REASON_MAX,
+			 "this kernel is built without kprobes (CONFIG_KPROBE_EVENTS)");
+		return -ENOTSUP;
+	}
 	last_warning[0] = 0;
 	err = bpf_object__load(attached->object);
 	if (err)
@@ -118,7 +132,9 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 	return err;
 }
 
-static int attach_programs(struct attached *attached, char *ret_reason)
+/* -ENOENT for a required program means that fewer optional ones will not help. */
+static int attach_programs(struct attached *attached, const struct rung *rung, bool *ret_final,
+			   char *ret_reason)
 {
 	struct bpf_program *program;
 
@@ -137,6 +153,8 @@ static int attach_programs(struct attached *attached, char *ret_reason)
 			err = -errno;
 			explain(ret_reason, RUNG_REASON_MAX, "attach", bpf_program__name(program),
 				err);
+			*ret_final = in_list(rung->programs, RUNG_PROGRAMS_MAX,
+					     bpf_program__name(program));
 			return err;
 		}
 		attached->links[attached->link_count++] = link;
@@ -157,6 +175,7 @@ static int take_rung(const struct ladder *ladder, const struct maps *maps, const
 		     struct attached *attached, char *ret_reason)
 {
 	unsigned int skip = 0, optionals = 0;
+	bool final = false;
 	int err;
 
 	while (optionals < RUNG_PROGRAMS_MAX / 2 && rung->optional[optionals])
@@ -166,13 +185,14 @@ static int take_rung(const struct ladder *ladder, const struct maps *maps, const
 		attached->link_count = 0;
 		err = open_rung(ladder, maps, rung, skip, attached, ret_reason);
 		if (!err)
-			err = attach_programs(attached, ret_reason);
+			err = attach_programs(attached, rung, &final, ret_reason);
 		if (!err) {
 			attached->rung = rung;
 			return 0;
 		}
 		ladder_leave(attached);
-		if (left_out >= optionals)
+		/* a kernel that refuses the kind of program refuses it without the optional ones */
+		if (left_out >= optionals || final || err == -EPERM || err == -ENOTSUP)
 			return err;
 		skip |= 1u << (optionals - 1 - left_out);
 	}
