@@ -194,6 +194,8 @@ static __always_inline int source_read(const struct source *source, __u32 offset
 {
 	struct gather gather = {};
 
+	/* verifier: keeps the compiler from dropping the bound it can prove and 6.1 cannot */
+	asm volatile("" : "+r"(length));
 	if (length > WINDOW_MAX)
 		length = WINDOW_MAX;
 	if (source->kind == SOURCE_BUFFER)

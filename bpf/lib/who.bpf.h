@@ -176,8 +176,7 @@ static __always_inline __u32 process_new(struct task_struct *task, __u32 tgid, b
 				  BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name));
 	cgroup_names(task_cgroup_node(task), record);
 	record->otel[0] = 0;
-	/* kernel: bpf_loop since 5.17; without it user space reads the environment while it can */
-	if (current && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+	if (current) {
 		walk.record = record;
 		walk.at = BPF_CORE_READ(task, mm, env_start);
 		walk.end = BPF_CORE_READ(task, mm, env_end);
@@ -188,13 +187,22 @@ static __always_inline __u32 process_new(struct task_struct *task, __u32 tgid, b
 	return index;
 }
 
-/* verifier: global, walked once; programs that never have a current process do not carry it. */
+/* verifier: global, walked once. */
 __weak __noinline int process_current(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u32 *index = bpf_map_lookup_elem(&pl_process_of, &tgid);
 
 	return index ? *index : process_new((void *)bpf_get_current_task(), tgid, true);
+}
+
+/* kernel: bpf_loop since 5.17; before it user space reads the environment while it can. */
+static __always_inline __u32 process_current_without_environment(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 *index = bpf_map_lookup_elem(&pl_process_of, &tgid);
+
+	return index ? *index : process_new((void *)bpf_get_current_task(), tgid, false);
 }
 
 /* An index is not handed out again while a socket still carries it. */

@@ -80,8 +80,10 @@ struct tap {
 	__u8 tries; /* calls looked at in vain while undecided */
 	__u8 streaming;
 	__u16 status;
+	__u8 method; /* of the request being read */
+	__u8 target; /* where its target begins in head; 0: not known yet */
+	__u16 pad_target;
 	__u32 slot;	    /* of the last request counted here: a guess that is checked */
-	__u32 pad_slot;
 	__u64 arrival_ns;   /* of the oldest unread byte; 0: none unread */
 	__u64 entry_ns;	    /* of the send under way (function rungs) */
 	__u64 request_ns;   /* start of the request being read */
@@ -220,7 +222,8 @@ __noinline int request_detail_send(struct tap *tap, __u32 index, __u32 reason)
 	record->path_end = tap->current.has_path ? tap->current.path_end : 0;
 	__builtin_memcpy(record->head, tap->head, PATH_MAX_BYTES);
 	{
-		struct process_slot *process = bpf_map_lookup_elem(&pl_processes, &tap->process);
+		__u32 owner = tap->process;
+		struct process_slot *process = bpf_map_lookup_elem(&pl_processes, &owner);
 
 		record->header.pid = process ? process->tgid : 0;
 	}
@@ -258,19 +261,28 @@ static __always_inline bool key_equals(const struct request_key *a, const struct
 	       a->route == b->route;
 }
 
-/* The number of keys the owner of a key may have; true if one more is allowed (and taken). */
+/* Is the owner of a key allowed one more? Takes it if so. */
 static __always_inline bool keys_take(const struct request_key *key, const struct shared *shared)
 {
 	__u32 owner = key->service & ~SERVICE_PROVISIONAL;
 	struct process_slot *process;
 	struct service_slot *service;
+	__u32 *keys = NULL;
 
 	if (key->service & SERVICE_PROVISIONAL) {
 		process = bpf_map_lookup_elem(&pl_processes, &owner);
-		return process && atomic_add(&process->keys, 1) < shared->keys_per_service;
+		if (process)
+			keys = &process->keys;
+	} else {
+		service = bpf_map_lookup_elem(&pl_services, &owner);
+		if (service)
+			keys = &service->keys;
 	}
-	service = bpf_map_lookup_elem(&pl_services, &owner);
-	return service && atomic_add(&service->keys, 1) < shared->keys_per_service;
+	/* race: a few CPUs at once may go a few over; the table has its own limit */
+	if (!keys || *keys >= shared->keys_per_service)
+		return false;
+	atomic_add(keys, 1);
+	return true;
 }
 
 /* Makes a slot for a key that has none. Its index, or ~0. */
@@ -299,28 +311,31 @@ static __always_inline __u32 slot_new(struct request_key *key, struct request_sh
 }
 
 /* The slow way to a slot: first request of a key on this connection. */
-__noinline __u32 slot_find(struct tap *tap, struct request_key *key)
+__noinline __u32 slot_find(struct tap *tap, struct request_key *wanted)
 {
 	struct request_shared *tap_shared = request_shared_get();
 	struct shared *shared = shared_get();
+	struct request_key key;
 	__u32 *known, index;
 
-	if (!tap || !key || !shared || !tap_shared)
+	if (!tap || !wanted || !shared || !tap_shared)
 		return ~0u;
-	known = bpf_map_lookup_elem(&pl_request_keys, key);
+	/* verifier: before 6.2 a key cannot lie in the memory behind an argument */
+	key = *wanted;
+	known = bpf_map_lookup_elem(&pl_request_keys, &key);
 	if (known)
 		return *known;
-	if (keys_take(key, shared)) {
-		index = slot_new(key, tap_shared);
+	if (keys_take(&key, shared)) {
+		index = slot_new(&key, tap_shared);
 		if (index != ~0u)
 			return index;
 	}
 	/* no room: the overflow endpoint of the service, which needs a slot too */
-	key->route = ROUTE_OTHER;
-	known = bpf_map_lookup_elem(&pl_request_keys, key);
+	key.route = ROUTE_OTHER;
+	known = bpf_map_lookup_elem(&pl_request_keys, &key);
 	if (known)
 		return *known;
-	return slot_new(key, tap_shared);
+	return slot_new(&key, tap_shared);
 }
 
 /* One exchange is over: into its slot, and told of if it is worth it. */

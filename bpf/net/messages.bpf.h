@@ -19,10 +19,12 @@ static __always_inline struct message *message_of(struct tap *tap, struct scan *
 static __always_inline struct stream_slot *stream_slot_of(struct tap *tap, __u32 kind,
 							 __u32 *ret_at)
 {
+	__u32 process = tap->process;
+
 	*ret_at = kind + (tap->role == REQUEST_ROLE_CLIENT ? STREAM_KIND_COUNT : 0);
 	if (*ret_at >= 2 * STREAM_KIND_COUNT)
 		return NULL;
-	return bpf_map_lookup_elem(&pl_streams, &tap->process);
+	return bpf_map_lookup_elem(&pl_streams, &process);
 }
 
 static __always_inline void stream_opened(struct tap *tap, enum stream_kind kind)
@@ -69,12 +71,12 @@ static __always_inline void route_of(struct tap *tap, struct scan *scan, struct 
 	struct route_walk walk = { .route = &scan->route, .bytes = tap->head };
 	struct route *route = &scan->route;
 
-	route->start = scan->target;
-	route->at = scan->target + 1; /* behind the first slash */
+	route->start = tap->target;
+	route->at = tap->target + 1; /* behind the first slash */
 	route->skip = 0;
 	/* absolute form: scheme, nothing and authority come before the path */
-	if ((tap->head[scan->target & (PATH_MAX_BYTES - 1)] | 0x20) == 'h') {
-		route->at = scan->target;
+	if ((tap->head[tap->target & (PATH_MAX_BYTES - 1)] | 0x20) == 'h') {
+		route->at = tap->target;
 		route->skip = 3;
 	}
 	route->end = tap->head_length;
@@ -107,11 +109,7 @@ __noinline int request_begins(struct tap *tap, struct scan *scan, __u64 body_byt
 	if (tap->read_ns > tap->request_ns)
 		exchange.queue_us = (tap->read_ns - tap->request_ns) / 1000;
 	exchange.request_bytes = body_bytes;
-	if (classify_bytes(scan, tap->head, tap->head_length) != FIRST_REQUEST) {
-		tap->request.state = MESSAGE_LOST;
-		return count_loss(tap->process, LOSS_UNPARSED);
-	}
-	exchange.method = scan->method;
+	exchange.method = tap->method;
 	route_of(tap, scan, &exchange);
 	if (!tap->pending) {
 		tap->current = exchange;
@@ -196,7 +194,7 @@ __noinline int response_head_complete(struct tap *tap, struct scan *scan, __u32 
 	tap->status = status;
 	tap->response.body_bytes = 0;
 	/* answered before the request was understood whole */
-	if (!tap->pending && tap->request.state == MESSAGE_HEAD && tap->head_length > 3) {
+	if (!tap->pending && tap->request.state == MESSAGE_HEAD && tap->target) {
 		request_begins(tap, scan, 0);
 		tap->request.state = MESSAGE_LOST;
 	}
@@ -317,6 +315,7 @@ static __always_inline void message_begins(struct tap *tap, struct scan *scan, s
 	message->content_length = 0;
 	if (scan->is_request) {
 		tap->head_length = 0;
+		tap->target = 0;
 		message->body_bytes = 0;
 		tap->read_ns = 0;
 		if (tap->role == REQUEST_ROLE_SERVER && tap->arrival_ns) {
@@ -368,6 +367,8 @@ static __always_inline bool head_verified(struct tap *tap, struct scan *scan)
 	if (kind == FIRST_PARTIAL)
 		return 1;
 	tap->unverified = 0;
+	tap->method = scan->method;
+	tap->target = scan->target;
 	if (kind == (scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE))
 		return 1;
 	tap->protocol = TAP_IGNORED;
@@ -416,6 +417,10 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 		}
 		message_begins(tap, scan, message);
 		tap->unverified = kind == FIRST_PARTIAL;
+		if (scan->is_request) {
+			tap->method = scan->method;
+			tap->target = scan->target;
+		}
 	}
 	if (message->state == MESSAGE_HEAD && scan->is_request &&
 	    tap->head_length < PATH_MAX_BYTES)

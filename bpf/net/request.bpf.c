@@ -79,11 +79,12 @@ static __always_inline struct tap *tap_create(struct sock *sk, enum tap_rung run
 
 static __always_inline void tap_ignore(struct tap *tap, enum ignored_protocol protocol)
 {
-	struct process_slot *process = bpf_map_lookup_elem(&pl_processes, &tap->process);
+	__u32 process = tap->process;
+	struct process_slot *slot = bpf_map_lookup_elem(&pl_processes, &process);
 
 	tap->protocol = TAP_IGNORED;
-	if (process)
-		atomic_add(&process->ignored[protocol], 1);
+	if (slot)
+		atomic_add(&slot->ignored[protocol], 1);
 }
 
 /* The first bytes of a connection decide what it is and which end we are. */
@@ -219,7 +220,10 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 	bytes_unseen(tap, passage.scan, end - count);
 	message->next = end;
 	message->known = 1;
-	bpf_loop(STEPS_MAX, passage_step, &passage, 0);
+	/* head, body, done: what goes beyond is rare enough for a loop by callback */
+	if (message_step(tap, passage.scan) && message_step(tap, passage.scan) &&
+	    message_step(tap, passage.scan))
+		bpf_loop(STEPS_MAX, passage_step, &passage, 0);
 	if (passage.scan->offset < passage.scan->length && tap->protocol == TAP_HTTP1 &&
 	    message->state != MESSAGE_LOST && message->state != MESSAGE_BODY &&
 	    message->state != MESSAGE_CHUNK) {

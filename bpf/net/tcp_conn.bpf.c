@@ -315,16 +315,20 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 {
 	__u64 key = (__u64)sk;
 	struct conn *conn;
+	__u32 process;
 
 	conn = conn_find(sk, rung);
 	if (!conn && state != TCP_CLOSE)
 		conn = conn_create(sk, rung);
 	if (!conn)
 		return 0;
+	if (state == TCP_LISTEN || state == TCP_SYN_SENT)
+		process = rung == RUNG_HASH ? process_current_without_environment() :
+					      process_current();
 	if (state == TCP_LISTEN) {
-		listening(sk, conn, process_current());
+		listening(sk, conn, process);
 	} else if (state == TCP_SYN_SENT) {
-		conn->process = process_current();
+		conn->process = process;
 		process_hold(conn->process);
 		conn->role = CONN_ROLE_CLIENT;
 		conn->port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
