@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -134,6 +135,7 @@ def at_end(function):
 
 
 def _clean_up():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for function in reversed(_cleanups):
         try:
             function()
@@ -257,7 +259,10 @@ class Client:
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def event(self, name):
+        watchdog = threading.Timer(30 * PATIENCE, self.process.kill)
+        watchdog.start()
         line = json.loads(self.process.stdout.readline() or "{}")
+        watchdog.cancel()
         check_equal(line.get("event"), name, "event of http_client")
         return line
 
@@ -274,26 +279,31 @@ class Client:
 
 # ---- numbers ----
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: .*)?$")
+_SAMPLE = re.compile(r"^[a-zA-Z_:][\w:]*(?:\{.*\})? \S+(?: .*)?$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 class Metrics:
-    """One scrape."""
+    """One scrape; lines are parsed when they are asked for."""
 
     def __init__(self, text):
         self.text = text
-        self.samples = {}
-        for line in text.splitlines():
-            if not line or line.startswith("#"):
-                continue
-            match = _SAMPLE.match(line)
-            check(match, f"not a sample: {line!r}")
-            labels = dict(_LABEL.findall(match.group(2) or ""))
-            self.samples.setdefault(match.group(1), []).append((labels, float(match.group(3))))
+        self.parsed = {}
+
+    def check_lines(self):
+        for line in self.text.splitlines():
+            check(not line or line.startswith("#") or _SAMPLE.match(line),
+                  f"not a sample: {line!r}")
+
+    def samples(self, name):
+        if name not in self.parsed:
+            self.parsed[name] = [
+                (dict(_LABEL.findall(labels)), float(value)) for labels, value
+                in re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)", self.text, re.M)]
+        return self.parsed[name]
 
     def select(self, name, **wanted):
-        return [(labels, value) for labels, value in self.samples.get(name, [])
+        return [(labels, value) for labels, value in self.samples(name)
                 if all(labels.get(key, "") == str(text) for key, text in wanted.items())]
 
     def sum(self, name, **wanted):
@@ -341,7 +351,7 @@ def get(port, path, headers=None, host="127.0.0.1", seconds=10):
 # ---- the agent ----
 
 class Agent:
-    """plimsoll agent as a process. `service` names it, so that it is easy to leave out."""
+    """plimsoll agent as a process; ready when the constructor returns."""
 
     number = 0
 

@@ -231,6 +231,7 @@ static void serve_gate(struct connection *connection, struct request *request)
 {
 	while (sem_wait(&server.gate) && errno == EINTR)
 		;
+	sem_post(&server.gate); /* once open, it stays open */
 	serve_ok(connection, request);
 }
 
@@ -538,7 +539,7 @@ static void usage(void)
 	fprintf(stderr,
 		"usage: http_server [--port N] [--ipv6] [--io FAMILY] [--workers N] "
 		"[--truth FILE] [--raw]\n"
-		"--workers 0 is a thread per connection; SIGUSR1 lets one /gate request go\n");
+		"--workers 0 is a thread per connection; SIGUSR1 opens /gate\n");
 	exit(2);
 }
 

@@ -8,6 +8,8 @@ request too many, or under another route, fails as surely as one too few."""
 import math
 import os
 import shutil
+import signal
+import subprocess
 import time
 
 from harness import (EMULATED, Client, Server, Skip, check, check_between,
@@ -600,7 +602,7 @@ def names_a_service_after_its_systemd_unit_or_container(world):
         raise Skip(f"cannot make a cgroup: {error}")
     command = ("echo $$ > \"$0/cgroup.procs\" && exec \"$@\"")
     process = start(["sh", "-c", command, unit, tool("http_server")], env=environment_of(""),
-                    stdout=-1, text=True)
+                    stdout=subprocess.PIPE, text=True)
     port = int(process.stdout.readline().split()[1])
     run_client(world.name("unit-client"), port, "--path", "/unit", "run", 23)
     world.agent.expect_requests(f"ship-{world.rung}", "server", get("/unit", 23))
@@ -712,8 +714,7 @@ class Before:
 
     def check_flight(self, world):
         """The request in flight is a counted loss, the two after it are seen."""
-        for _ in range(3):
-            self.flight_server.process.send_signal(10)
+        self.flight_server.process.send_signal(signal.SIGUSR1)
         self.flight.finish()
         for role in ("server", "client"):
             service = world.name(f"flight-{role}")
