@@ -163,7 +163,7 @@ def doctor_lists_every_rung_and_why_not():
         check(row["available"] or row.get("reason"), f"a reason stands in {row}")
     status, output = run_agent("doctor")
     check_equal(status, 0, "exit status of doctor")
-    check(os.uname().release in output and "net/request" in output, "the text names kernel and probe")
+    check(os.uname().release in output and "net/request" in output, "it names kernel and probe")
 
 
 @test

@@ -206,7 +206,8 @@ scrape_configs:
   - job_name: plimsoll
     static_configs: [{{targets: ["127.0.0.1:{agent.port}"]}}]
 """)
-    process = start(["prometheus", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}",
+    process = start(["prometheus", f"--config.file={config}",
+                     f"--web.listen-address=127.0.0.1:{port}",
                      f"--storage.tsdb.path={WORK}/tsdb", "--log.level=error"],
                     env=environment_of("prometheus"), stdin=subprocess.DEVNULL,
                     stderr=open(temporary("prometheus-stderr"), "wb"))

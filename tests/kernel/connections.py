@@ -9,8 +9,8 @@ import sys
 
 sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
 
-from harness import (EMULATED, PATIENCE, Agent, Client, Server, Skip, check, check_between,  # noqa: E402
-                     check_equal, environment_of, free_port, main, run_client, start, test,
+from harness import (EMULATED, PATIENCE, Agent, Client, Server, Skip, check,  # noqa: E402
+                     check_between, check_equal, environment_of, free_port, main, run_client, start, test,
                      tool, wait_until)
 
 shared = {}
@@ -150,7 +150,8 @@ def times_connects_lives_and_round_trips():
     run_client("conn-times-client", server.port, "--each", "--path", "/sleep/50000", "run", 7)
     expect("connections_closed_total", "conn-times-client", 7)
     metrics = agent().metrics()
-    connect = metrics.mean("plimsoll_tcp_connect_duration_seconds", service_name="conn-times-client")
+    connect = metrics.mean("plimsoll_tcp_connect_duration_seconds",
+                           service_name="conn-times-client")
     life = metrics.mean("plimsoll_tcp_connection_duration_seconds",
                         service_name="conn-times-client")
     check_between(connect, 1e-6, 0.005 if not EMULATED else 1, "mean time to connect")

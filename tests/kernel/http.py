@@ -9,7 +9,8 @@ import sys
 
 sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
 
-from harness import AGENT, Agent, Skip, add_test, check, check_equal, main, why_no_rung  # noqa: E402
+from harness import (AGENT, Agent, Skip, add_test, check, check_equal, main,  # noqa: E402
+                     why_no_rung)
 from scenarios import SCENARIOS, Before, World  # noqa: E402
 
 RUNGS = ("fentry", "kprobe", "tracepoint")
