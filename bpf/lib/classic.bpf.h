@@ -13,11 +13,17 @@
  */
 static __always_inline __u32 classic_bucket(const __u64 bounds[BOUNDS_MAX + 1], __u64 value)
 {
-	__u32 bucket = 0;
+	__u64 bucket = 0;
 
 #pragma unroll
-	for (__u32 step = BOUND_BUCKETS / 2; step; step >>= 1)
-		bucket += ((bounds[(bucket + step - 1) & BOUNDS_MAX] - value) >> 63) * step;
+	for (__u32 step = BOUND_BUCKETS / 2; step; step >>= 1) {
+		__u64 at = bucket + step - 1;
+
+		/* verifier: a mask the compiler would drop, since it can prove the bound */
+		asm volatile("" : "+r"(at));
+		bucket += ((bounds[at & BOUNDS_MAX] - value) >> 63) * step;
+	}
+	asm volatile("" : "+r"(bucket));
 	return bucket & BOUNDS_MAX;
 }
 

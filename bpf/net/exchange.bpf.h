@@ -42,17 +42,6 @@ struct message {
 	__u8 carry[CARRY_MAX];
 };
 
-/* A request that waits for its answer. */
-struct exchange {
-	__u64 start_ns;
-	__u64 route;
-	__u64 request_bytes;
-	__u32 queue_us;
-	__u8 method;
-	__u8 path_start, path_end; /* in tap->head, while that is still this request's */
-	__u8 has_path;
-};
-
 enum tap_protocol {
 	TAP_UNDECIDED,
 	TAP_HTTP1,
@@ -82,7 +71,7 @@ struct tap {
 	__u16 status;
 	__u8 method; /* of the request being read */
 	__u8 target; /* where its target begins in head; 0: not known yet */
-	__u16 pad_target;
+	__u16 left_out; /* requests in flight beyond what is kept */
 	__u32 slot;	    /* of the last request counted here: a guess that is checked */
 	__u64 arrival_ns;   /* of the oldest unread byte; 0: none unread */
 	__u64 entry_ns;	    /* of the send under way (function rungs) */
@@ -231,25 +220,30 @@ __noinline int request_detail_send(struct tap *tap, __u32 index, __u32 reason)
 	return 0;
 }
 
-__noinline int route_send(struct tap *tap, __u64 route)
+__noinline int route_send(struct tap *tap, struct exchange *exchange)
 {
 	struct route_record *record;
+	__u64 route;
 	__u8 one = 1;
 
-	if (!tap || bpf_map_update_elem(&pl_routes, &route, &one, BPF_NOEXIST))
+	if (!tap || !exchange)
+		return 0;
+	route = exchange->route;
+	if (bpf_map_update_elem(&pl_routes, &route, &one, BPF_NOEXIST))
 		return 0;
 	record = bpf_ringbuf_reserve(&pl_records, sizeof(*record), 0);
 	if (!record) {
 		bpf_map_delete_elem(&pl_routes, &route);
 		return count_loss(tap->process, LOSS_RING_FULL);
 	}
-	__builtin_memset(record, 0, sizeof(*record));
 	record->header.kind = RECORD_ROUTE;
 	record->header.size = sizeof(*record);
+	record->header.pid = 0;
 	record->header.time_ns = tap->request_ns;
 	record->route = route;
-	record->path_start = tap->current.path_start;
-	record->path_end = tap->current.path_end;
+	record->path_start = exchange->path_start;
+	record->path_end = exchange->path_end;
+	__builtin_memset(record->pad, 0, sizeof(record->pad));
 	__builtin_memcpy(record->head, tap->head, PATH_MAX_BYTES);
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;

@@ -58,6 +58,17 @@ struct route {
 	__u64 segment;
 };
 
+/* A request that waits for its answer. */
+struct exchange {
+	__u64 start_ns;
+	__u64 route;
+	__u64 request_bytes;
+	__u32 queue_us;
+	__u8 method;
+	__u8 path_start, path_end; /* in tap->head, while that is still this request's */
+	__u8 has_path;
+};
+
 /* A scan over one window; lives in a per-CPU map so that the verifier sees only unknown numbers. */
 struct scan {
 	struct window window;
@@ -78,11 +89,23 @@ struct scan {
 	__u8 first[24]; /* what it looks at */
 	struct source source;
 	struct route route;
+	struct exchange exchange; /* being made */
 };
 
 struct scan_walk {
 	struct scan *scan;
 };
+
+/*
+ * Brings `length` bytes of the call, `offset` bytes in, into the window. 0 or negative errno.
+ * verifier: global, walked once, and its stack is not added to that of every caller.
+ */
+__noinline int window_read(struct scan *scan, __u32 offset, __u32 length)
+{
+	if (!scan)
+		return -14;
+	return source_read(&scan->source, offset, length, &scan->window);
+}
 
 static __always_inline __u64 field_number(const struct scan *scan, __u32 at)
 {

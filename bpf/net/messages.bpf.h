@@ -96,38 +96,40 @@ static __always_inline void route_of(struct tap *tap, struct scan *scan, struct 
 /* A request head is complete, or as complete as it will get: it now waits for its answer. */
 __noinline int request_begins(struct tap *tap, struct scan *scan, __u64 body_bytes)
 {
-	struct exchange exchange = {};
+	struct exchange *exchange;
+	__u64 route;
 
 	if (!tap || !scan)
 		return 0;
+	exchange = &scan->exchange;
+	__builtin_memset(exchange, 0, sizeof(*exchange));
 	if (tap->pending && tap->response.state == MESSAGE_LOST) {
 		/* out of step: whose answer comes next cannot be told, so none is paired wrongly */
 		count_loss(tap->process, LOSS_UNPAIRED);
 		tap->pending = 0;
+		tap->left_out = 0;
 	}
-	exchange.start_ns = tap->request_ns;
+	exchange->start_ns = tap->request_ns;
 	if (tap->read_ns > tap->request_ns)
-		exchange.queue_us = (tap->read_ns - tap->request_ns) / 1000;
-	exchange.request_bytes = body_bytes;
-	exchange.method = tap->method;
-	route_of(tap, scan, &exchange);
-	if (!tap->pending) {
-		tap->current = exchange;
+		exchange->queue_us = (tap->read_ns - tap->request_ns) / 1000;
+	exchange->request_bytes = body_bytes;
+	exchange->method = tap->method;
+	route_of(tap, scan, exchange);
+	if (!tap->pending && !tap->left_out) {
+		tap->current = *exchange;
 		tap->pending = 1;
 		return 0;
 	}
 	tap->current.has_path = 0; /* its text has just been overwritten */
-	if (!bpf_map_lookup_elem(&pl_routes, &exchange.route)) {
-		struct exchange oldest = tap->current;
-
-		tap->current.path_start = exchange.path_start;
-		tap->current.path_end = exchange.path_end;
-		route_send(tap, exchange.route);
-		tap->current = oldest;
-	}
-	exchange.has_path = 0;
-	if (tap->pending > PIPELINE_MAX || !pipeline_push(tap, &exchange))
+	route = exchange->route;
+	if (!bpf_map_lookup_elem(&pl_routes, &route))
+		route_send(tap, exchange);
+	exchange->has_path = 0;
+	/* once one is left out, so are all behind it: answers come in order */
+	if (tap->left_out || tap->pending > PIPELINE_MAX || !pipeline_push(tap, exchange)) {
+		tap->left_out++;
 		return count_loss(tap->process, LOSS_PIPELINE_FULL);
+	}
 	tap->pending++;
 	return 0;
 }
@@ -161,6 +163,10 @@ __noinline int response_complete(struct tap *tap)
 	tap->response.state = MESSAGE_START;
 	if (tap->streaming) {
 		stream_closed(tap, tap->last_ns);
+		return 0;
+	}
+	if (!tap->pending && tap->left_out) {
+		tap->left_out--; /* its loss is counted */
 		return 0;
 	}
 	if (!tap->pending) {
@@ -391,7 +397,7 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 	count = scan->length - scan->offset;
 	if (count > WINDOW_MAX)
 		count = WINDOW_MAX;
-	err = source_read(&scan->source, scan->offset, count, &scan->window);
+	err = window_read(scan, scan->offset, count);
 	if (err) {
 		message->state = MESSAGE_LOST;
 		count_loss(tap->process, err == -2 ? LOSS_UNRESOLVED : LOSS_UNREADABLE);
@@ -527,7 +533,7 @@ static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, str
 {
 	__u32 count = min(scan->length - scan->offset, (__u32)CHUNK_WINDOW);
 
-	if (source_read(&scan->source, scan->offset, count, &scan->window)) {
+	if (window_read(scan, scan->offset, count)) {
 		message->state = MESSAGE_LOST;
 		count_loss(tap->process, LOSS_UNRESOLVED);
 		return 0;

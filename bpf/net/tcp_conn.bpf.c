@@ -315,7 +315,7 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 {
 	__u64 key = (__u64)sk;
 	struct conn *conn;
-	__u32 process;
+	__u32 process = PROCESS_UNKNOWN;
 
 	conn = conn_find(sk, rung);
 	if (!conn && state != TCP_CLOSE)

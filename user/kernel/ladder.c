@@ -13,20 +13,39 @@
 /* libbpf says most about a failure in its warnings; the last one is kept for the reason. */
 static char last_warning[RUNG_REASON_MAX];
 
+/* Of a verifier's log the line before the tally is the complaint. */
+static void keep_complaint(char *log)
+{
+	char *tally = strstr(log, "\nprocessed "), *start;
+
+	if (!tally)
+		tally = strstr(log, "\n-- END PROG LOAD LOG");
+	if (!tally)
+		return;
+	*tally = 0;
+	start = strrchr(log, '\n');
+	snprintf(last_warning, sizeof(last_warning), "verifier: %.200s", start ? start + 1 : log);
+}
+
 static int libbpf_line(enum libbpf_print_level level, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
 
 static int libbpf_line(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char line[8192];
+	char *text = NULL;
 
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = 0;
-	if (level == LIBBPF_WARN && !strstr(line, "BEGIN PROG LOAD LOG") &&
-	    !strstr(line, "END PROG LOAD LOG") && line[0])
-		text_copy(last_warning, sizeof(last_warning), line);
-	if (level != LIBBPF_DEBUG)
-		log_debug("%s", line);
+	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
+		return 0;
+	if (strstr(text, "BEGIN PROG LOAD LOG")) {
+		log_debug("%.4000s", text);
+		keep_complaint(text);
+	} else {
+		text[strcspn(text, "\n")] = 0;
+		if (level == LIBBPF_WARN && strncmp(last_warning, "verifier:", 9) != 0)
+			text_copy(last_warning, sizeof(last_warning), text);
+		log_debug("%s", text);
+	}
+	free(text);
 	return 0;
 }
 
@@ -73,11 +92,21 @@ static bool in_list(const char *const *list, size_t max, const char *name)
 	return false;
 }
 
-/* Cheaper than loading programs that then cannot be attached. */
-static bool has_hooks(const struct rung *rung)
+/* Cheaper than loading programs that then cannot be attached, and says more. */
+static int ask_first(const struct rung *rung, char *ret_reason)
 {
-	return strcmp(rung->name, "kprobe") != 0 ||
-	       access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
+	if (rung->needs_helper &&
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, rung->needs_helper, NULL) == 0) {
+		snprintf(ret_reason, RUNG_REASON_MAX, "this kernel has no %s", rung->needs);
+		return -ENOTSUP;
+	}
+	if (strcmp(rung->name, "kprobe") == 0 &&
+	    access("/sys/bus/event_source/devices/kprobe/type", R_OK)) {
+		snprintf(ret_reason, RUNG_REASON_MAX,
+			 "this kernel is built without kprobes (CONFIG_KPROBE_EVENTS)");
+		return -ENOTSUP;
+	}
+	return 0;
 }
 
 /* `skip` has one bit per optional program that this kernel is known not to take. */
@@ -90,6 +119,9 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 	size_t size;
 	int err;
 
+	err = ask_first(rung, ret_reason);
+	if (err)
+		return err;
 	elf = ladder->elf(&size);
 	attached->object = bpf_object__open_mem(elf, size, &options);
 	if (!attached->object) {
@@ -119,11 +151,6 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 	if (err) {
 		explain(ret_reason, RUNG_REASON_MAX, "configure", ladder->probe, err);
 		return err;
-	}
-	if (!has_hooks(rung)) {
-		snprintf(ret_reason, RUNG_REASON_MAX,
-			 "this kernel is built without kprobes (CONFIG_KPROBE_EVENTS)");
-		return -ENOTSUP;
 	}
 	last_warning[0] = 0;
 	err = bpf_object__load(attached->object);

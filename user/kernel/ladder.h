@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <linux/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "kernel/maps.h"
@@ -25,6 +26,9 @@ struct rung {
 	const char *programs[RUNG_PROGRAMS_MAX];     /* all must attach */
 	const char *optional[RUNG_PROGRAMS_MAX / 2]; /* left out where the kernel has no such hook */
 	const char *unused_maps[4];		     /* not created on this rung */
+	/* A helper the kernel must have, asked for before anything is loaded; 0: none. */
+	enum bpf_func_id needs_helper;
+	const char *needs; /* what to call it: "bpf_loop (kernel 5.17)" */
 };
 
 struct ladder {
