@@ -186,6 +186,53 @@ def endpoints_beyond_the_limit_are_counted_in_other():
 
 
 @test
+def a_full_table_is_a_counted_loss():
+    agent = Agent(config="limits: {endpoints_max: 16, endpoints_per_service: 16}\n")
+    server = Server("full-server")
+    run_client("full-client", server.port, "--path", "/%a", "run", 97)
+
+    def seen():
+        metrics = agent.metrics()
+        return (sum(metrics.requests("full-server", "server").values()),
+                metrics.losses("full-server").get("keys_full", 0))
+
+    wait_until(lambda: sum(seen()) >= 97, lambda: f"97 requests counted or lost, saw {seen()}")
+    counted, lost = seen()
+    check_equal(counted + lost, 97, "requests counted and lost")
+    check_between(counted, 1, 96, "requests counted")
+    ratio = agent.metrics().sum("plimsoll_completeness_ratio", service_name="full-server")
+    check_between(ratio, counted / 97 - 0.02, counted / 97 + 0.02, "completeness ratio")
+    check_equal(agent.stop(), 0, "exit status")
+    server.stop()
+
+
+@test
+def a_full_ring_costs_names_but_no_counts():
+    agent = Agent(config="limits: {ring_bytes: 64 KiB, endpoints_per_service: 4000}\n")
+    server = Server("ring-server")
+    run_client("ring-client", server.port, "--path", "/%a", "--depth", 20, "run", 2003)
+
+    def seen(role):
+        return sum(agent.metrics().requests(f"ring-{role}", role).values())
+
+    for role in ("server", "client"):
+        wait_until(lambda: seen(role) >= 2003, lambda: f"2003 requests, saw {seen(role)}")
+        check_equal(seen(role), 2003, f"requests ({role})")
+    check_equal(agent.stop(), 0, "exit status")
+    server.stop()
+
+
+@test
+def more_processes_than_are_kept_are_still_counted():
+    agent = Agent(config="limits: {processes_max: 64}\n")
+    server = Server("crowd-server")
+    run_client("crowd-client", server.port, "--path", "/x", "--strict", "spawn", 199)
+    agent.expect_requests("crowd-server", "server", {("GET", "/x", "200"): 199})
+    check_equal(agent.stop(), 0, "exit status")
+    server.stop()
+
+
+@test
 def ten_thousand_routes_stay_bounded_and_exact():
     agent = Agent()
     server = Server("routes-server")

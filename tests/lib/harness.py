@@ -398,23 +398,29 @@ class Agent:
         return rungs[0] if rungs else None
 
     def expect_requests(self, service, role, expected, seconds=5.0):
-        """Exactly these requests, no more and no other, now and when audit() asks again."""
-        total = sum(expected.values())
-        seen = {}
+        self.expect_all([(service, role, expected)], seconds)
+
+    def expect_all(self, expectations, seconds=5.0):
+        """Exactly these requests, no more and no other, now and when audit() asks again. One
+        scrape serves all: scrapes are what takes time in an emulated machine."""
+        seen = []
 
         def arrived():
-            seen.clear()
-            seen.update(self.metrics().requests(service, role))
-            return sum(seen.values()) >= total
+            metrics = self.metrics()
+            seen[:] = [metrics.requests(service, role) for service, role, _ in expectations]
+            return all(sum(counts.values()) >= sum(expected.values())
+                       for counts, (_, _, expected) in zip(seen, expectations))
 
         def explain():
-            return (f"{service} ({role}) has {expected}, saw {seen}, "
-                    f"losses {self.metrics().losses(service)}")
+            return "\n".join(f"{service} ({role}) has {expected}, saw {counts}, "
+                             f"losses {self.metrics().losses(service)}"
+                             for counts, (service, role, expected) in zip(seen, expectations)
+                             if counts != expected)
 
         wait_until(arrived, explain, seconds)
-        if seen != expected:
+        if seen != [expected for _, _, expected in expectations]:
             raise Failure(explain())
-        self.expectations.append((service, role, expected))
+        self.expectations.extend(expectations)
 
     def audit(self):
         """Nothing was counted again, late, or under another name."""

@@ -18,6 +18,7 @@ from harness import (EMULATED, Client, Server, Skip, check, check_between,
 
 SCENARIOS = []
 MEGABYTE = 1 << 20
+BIG = (10 if EMULATED else 100) * MEGABYTE
 
 
 def scenario(function):
@@ -51,8 +52,8 @@ class World:
         return run_client(self.name(what) + "-client", server.port, *arguments, **options)
 
     def expect(self, what, expected, roles=("server", "client"), seconds=5.0):
-        for role in roles:
-            self.agent.expect_requests(f"{self.name(what)}-{role}", role, expected, seconds)
+        self.agent.expect_all([(f"{self.name(what)}-{role}", role, expected) for role in roles],
+                              seconds)
 
     def mean(self, what, role, family="request_duration_seconds", prefix="http"):
         return self.agent.metrics().mean(f"{prefix}_{role}_{family}",
@@ -166,21 +167,21 @@ def sizes(world, what, expected_in, expected_out, slack=0):
 @scenario
 def counts_a_100_megabyte_response_as_one_request(world):
     server = world.server("big-response")
-    world.client("big-response", server, "--path", f"/bytes/{100 * MEGABYTE}", "run", 1)
+    world.client("big-response", server, "--path", f"/bytes/{BIG}", "run", 1)
     world.client("big-response", server, "--path", "/small", "run", 23)
     world.expect("big-response", {**get("/bytes/{id}", 1), **get("/small", 23)})
-    sizes(world, "big-response", 0, 100 * MEGABYTE + 23 * 3)
+    sizes(world, "big-response", 0, BIG + 23 * 3)
 
 
 @scenario
 def counts_a_100_megabyte_upload_as_one_request(world):
     server = world.server("upload")
     world.client("upload", server, "--method", "PUT", "--path", "/upload", "--body",
-                 100 * MEGABYTE, "run", 1)
+                 BIG, "run", 1)
     world.client("upload", server, "--method", "POST", "--path", "/upload", "--body", 997, "run",
                  23)
     world.expect("upload", {**get("/upload", 1, method="PUT"), **get("/upload", 23, method="POST")})
-    sizes(world, "upload", 100 * MEGABYTE + 23 * 997, 24 * 3)
+    sizes(world, "upload", BIG + 23 * 997, 24 * 3)
 
 
 @scenario
@@ -202,10 +203,10 @@ def counts_chunked_bodies_both_ways(world):
 def counts_sendfile_responses(world):
     server = world.server("sendfile")
     world.client("sendfile", server, "--path", "/sendfile/100000", "run", 23)
-    world.client("sendfile", server, "--path", f"/sendfile/{100 * MEGABYTE}", "run", 1)
+    world.client("sendfile", server, "--path", f"/sendfile/{BIG}", "run", 1)
     world.client("sendfile", server, "--path", "/after", "run", 1)
     world.expect("sendfile", {**get("/sendfile/{id}", 24), **get("/after", 1)})
-    sizes(world, "sendfile", 0, 23 * 100000 + 100 * MEGABYTE + 3)
+    sizes(world, "sendfile", 0, 23 * 100000 + BIG + 3)
 
 
 @scenario
@@ -294,8 +295,9 @@ def counts_a_reset_before_the_response_as_an_error(world):
 @scenario
 def counts_a_request_the_client_gave_up_as_an_error(world):
     server = world.server("abort")
-    world.client("abort", server, "--path", "/sleep/60000", "--connections", 23, "--abort-us",
-                 10000, "run", 1)
+    slowness = 20 if EMULATED else 1  # the server must have read what is then given up
+    world.client("abort", server, "--path", f"/sleep/{slowness * 60000}", "--connections", 23,
+                 "--abort-us", slowness * 10000, "run", 1)
     without_response(world, "abort", "/sleep/{id}", 23)
 
 
@@ -709,9 +711,21 @@ class Before:
                              "run", 3)
 
     def check_idle(self, world):
+        """A thread that was inside recv when a function rung attached comes out of it unseen: that
+        one request is a counted loss there. The tracepoint rung sees it too."""
         self.idle.go()
         self.idle.finish()
-        world.expect("before", get("/before", 23))
+        for role in ("server", "client"):
+            service = world.name(f"before-{role}")
+
+            def seen():
+                metrics = world.agent.metrics()
+                lost = 0 if world.rung == "tracepoint" else sum(metrics.losses(service).values())
+                return metrics.requests(service, role).get(("GET", "/before", "200"), 0), lost
+
+            wait_until(lambda: sum(seen()) >= 23, lambda: f"23 requests ({role}), saw {seen()} "
+                       f"and losses {world.agent.metrics().losses(service)}")
+            check(seen() in ((23, 0), (22, 1)), f"23 requests of the {role}, saw {seen()}")
 
     def check_flight(self, world):
         """The request in flight is a counted loss, the two after it are seen."""
@@ -725,6 +739,7 @@ class Before:
 
             wait_until(lambda: sum(seen().values()) >= 2, lambda: f"2 requests, saw {seen()}")
             check(seen() in (get("/gate", 2), get("/gate", 3)), f"2 or 3 /gate, saw {seen()}")
-            if sum(seen().values()) == 2:
+            in_recv = role == "client" and world.rung != "tracepoint"
+            if sum(seen().values()) == 2 and not in_recv:
                 losses = world.agent.metrics().losses(service)
                 check(sum(losses.values()) >= 1, f"{service} counts its loss, saw {losses}")
