@@ -30,6 +30,12 @@ static __always_inline __u64 equal_bytes(__u64 word, __u8 byte)
 	return zero_bytes(word ^ (ONES * byte));
 }
 
+/* 1 if no byte is marked, else 0. */
+static __always_inline __u64 none_marked(__u64 marks)
+{
+	return ((marks - 1) & ~marks) >> 63;
+}
+
 /* Index of the lowest marked byte (0..7); `marks` is not 0. */
 static __always_inline __u32 lowest_byte(__u64 marks)
 {
@@ -171,62 +177,51 @@ __noinline int field_line(struct scan *scan, __u32 line, __u32 newline)
 }
 
 /* Lines in one window: even one-byte lines do not make more. */
-#define SCAN_STEPS (WINDOW_MAX / 2 + WINDOW_BYTES / 32)
+#define SCAN_STEPS (WINDOW_MAX / 2 + WINDOW_BYTES / 16)
 
 /*
  * Walks the lines of a window; leaves head_end, the fields found and where the last line starts.
  * A plain loop and not bpf_loop(): this is where most of the time of a request goes.
+ * verifier: positions go through memory, so that every round looks the same to it and is pruned.
  */
 __noinline int scan_head(struct scan *scan)
 {
-	__u32 at, line, newline, end;
+	volatile struct scan *seen = scan;
 
 	if (!scan)
 		return 0;
-	at = scan->at;
-	line = scan->line;
-	end = scan->end;
 	for (__u32 i = 0; i < SCAN_STEPS; i++) {
-		const __u8 *bytes = scan->window.bytes + (at & WINDOW_MASK);
+		__u32 at = seen->at & WINDOW_MASK, line = seen->line & WINDOW_MASK, newline;
+		const __u8 *bytes = scan->window.bytes + at;
 		__u64 marks = equal_bytes(load64(bytes), '\n');
+		__u64 later = equal_bytes(load64(bytes + 8), '\n');
 		__u8 first;
 
-		if (at >= end)
+		if (at >= seen->end)
 			break;
-		if (!marks) {
-			at += 8;
-			marks = equal_bytes(load64(bytes + 8), '\n');
-		}
-		if (!marks) {
-			at += 8;
-			marks = equal_bytes(load64(bytes + 16), '\n');
-		}
-		if (!marks) {
-			at += 8;
-			marks = equal_bytes(load64(bytes + 24), '\n');
-		}
-		if (!marks) {
-			at += 8;
+		if (!(marks | later)) {
+			seen->at = at + 16;
 			continue;
 		}
+		at += 8 & -none_marked(marks);
+		marks |= later & -none_marked(marks);
 		newline = at + lowest_byte(marks);
-		if (newline >= end)
+		if (newline >= seen->end)
 			break;
-		first = scan->window.bytes[line & WINDOW_MASK];
-		at = newline + 1;
+		seen->at = newline + 1;
+		seen->line = newline + 1;
+		first = scan->window.bytes[line];
 		if (newline == line || (first == '\r' && newline == line + 1)) {
-			if (scan->flags & HEAD_LATER_LINE)
-				scan->head_end = at;
+			if (seen->flags & HEAD_LATER_LINE)
+				seen->head_end = newline + 1;
 			break;
 		}
 		/* of all fields only Content-* and Transfer-Encoding matter */
-		if (!(scan->flags & HEAD_LATER_LINE))
-			scan->flags |= HEAD_LATER_LINE;
+		if (!(seen->flags & HEAD_LATER_LINE))
+			seen->flags |= HEAD_LATER_LINE;
 		else if ((first | 0x20) == 'c' || (first | 0x20) == 't')
 			field_line(scan, line, newline);
-		line = at;
 	}
-	scan->line = line;
 	return 0;
 }
 

@@ -64,11 +64,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, struct conn);
-} pl_conns_by_sk SEC(".maps");
+} pl_conns_by_sk SEC(".maps"); /* kernel: before 6.1 tracing may not allocate, so preallocated */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -3,6 +3,7 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -591,6 +592,9 @@ static int start(struct agent *agent)
 	if (open_loop(agent))
 		return EXIT_RUNTIME;
 	drop_privileges();
+	/* loading left a few MB of free heap behind */
+	ladder_done();
+	malloc_trim(0);
 	return 0;
 }
 

@@ -141,6 +141,7 @@ static int examine_and_print(bool json)
 		print_json(findings, count, &host, btf);
 	else
 		print_text(findings, count, &host, btf);
+	ladder_done();
 	maps_close(&maps);
 	config_fini(&config);
 	for (; probe_types[probes]; probes++)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/btf.h>
+
 #include "base/log.h"
 #include "base/text.h"
 
@@ -109,6 +111,39 @@ static int ask_first(const struct rung *rung, char *ret_reason)
 	return 0;
 }
 
+static struct btf *kernel_types; /* of the running kernel, while ladders are climbed */
+
+/* Has this kernel the function or tracepoint a program wants? Unknown counts as yes. */
+static bool hook_exists(const struct bpf_program *program)
+{
+	const char *section = bpf_program__section_name(program);
+	const char *hook = strchr(section, '/');
+	char name[128];
+
+	section += section[0] == '?';
+	if (!hook)
+		return true;
+	hook++;
+	if (!kernel_types)
+		kernel_types = btf__load_vmlinux_btf();
+	if (!kernel_types)
+		return true;
+	if (strncmp(section, "tp_btf/", 7) == 0) {
+		snprintf(name, sizeof(name), "btf_trace_%s", hook);
+		return btf__find_by_name_kind(kernel_types, name, BTF_KIND_TYPEDEF) > 0;
+	}
+	if (strncmp(section, "fentry/", 7) == 0 || strncmp(section, "fexit/", 6) == 0 ||
+	    strncmp(section, "kprobe/", 7) == 0 || strncmp(section, "kretprobe/", 10) == 0)
+		return btf__find_by_name_kind(kernel_types, hook, BTF_KIND_FUNC) > 0;
+	return true;
+}
+
+void ladder_done(void)
+{
+	btf__free(kernel_types);
+	kernel_types = NULL;
+}
+
 /* `skip` has one bit per optional program that this kernel is known not to take. */
 static int open_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
 		     unsigned int skip, struct attached *attached, char *ret_reason)
@@ -136,6 +171,14 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		for (size_t i = 0; i < RUNG_PROGRAMS_MAX / 2 && rung->optional[i]; i++)
 			if (strcmp(rung->optional[i], name) == 0)
 				wanted = !(skip & (1u << i));
+		if (wanted && !hook_exists(program)) {
+			if (in_list(rung->programs, RUNG_PROGRAMS_MAX, name)) {
+				snprintf(ret_reason, RUNG_REASON_MAX, "this kernel has no %s",
+					 strchr(bpf_program__section_name(program), '/') + 1);
+				return -ENOTSUP;
+			}
+			wanted = false;
+		}
 		bpf_program__set_autoload(program, wanted);
 	}
 	for (size_t i = 0; i < 4 && rung->unused_maps[i]; i++) {

@@ -65,4 +65,7 @@ int ladder_try(const struct ladder *ladder, const struct maps *maps, const struc
 /* libbpf's own lines go to the debug log; call once before any other. */
 void ladder_init_log(void);
 
+/* Frees what was kept of the kernel's types; more climbing loads it again. */
+void ladder_done(void);
+
 #endif
