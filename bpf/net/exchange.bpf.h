@@ -86,7 +86,8 @@ struct tap {
 	__u8 status_line[STATUS_LINE_BYTES];
 	__u8 status_length;
 	__u8 unverified; /* the head began with too few bytes to tell what it is */
-	__u8 pad[6];
+	__u8 released; /* the hold on its process is given back */
+	__u8 pad[5];
 	__u8 head[PATH_MAX_BYTES + 16]; /* the first bytes of the request head */
 };
 
@@ -104,9 +105,8 @@ struct {
 } pl_taps SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
 	__type(key, __u64);
 	__type(value, struct tap);
 } pl_taps_by_sk SEC(".maps"); /* rungs that may not use socket storage */

@@ -326,6 +326,7 @@ static __always_inline void message_begins(struct tap *tap, struct scan *scan, s
 		tap->read_ns = 0;
 		if (tap->role == REQUEST_ROLE_SERVER && tap->arrival_ns) {
 			tap->request_ns = tap->arrival_ns;
+			tap->read_ns = bpf_ktime_get_ns();
 		} else {
 			tap->request_ns = scan->now_ns ? scan->now_ns : bpf_ktime_get_ns();
 			if (tap->entry_ns)

@@ -28,6 +28,7 @@ enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 #define SCAN_OTHER 2
 
 #define MSG_PEEK      2
+#define RECEIVE_SHUTDOWN 1
 #define PROTOCOL_TCP  6
 #define FAMILY_INET   2
 #define FAMILY_INET6  10
@@ -284,26 +285,58 @@ static __always_inline void responses_end(struct tap *tap, __u64 now_ns)
 		stream_closed(tap, now_ns);
 }
 
-static __always_inline int state_changed(struct sock *sk, int state, enum tap_rung rung)
+/*
+ * Is there an answer that the client has yet to read? A socket whose both ends have said
+ * goodbye is closed for TCP while its last bytes still wait to be received.
+ */
+static __always_inline bool answer_waits(struct sock *sk, struct tap *tap)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	/* the peer's FIN counts as one byte */
+	return tap->role == REQUEST_ROLE_CLIENT && !BPF_CORE_READ(sk, sk_err) &&
+	       BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq) > 1;
+}
+
+static __always_inline int state_changed(struct sock *sk, int old, int state, enum tap_rung rung)
 {
 	__u64 key = (__u64)sk;
 	struct tap *tap;
+	bool waits;
 
-	if (state == TCP_SYN_SENT || state == TCP_ESTABLISHED || state == TCP_LISTEN ||
-	    !is_tcp(sk, rung))
+	if (!is_tcp(sk, rung))
+		return 0;
+	/* an address may have been another socket's: socket storage knows that by itself */
+	if (rung == RUNG_KPROBE &&
+	    (state == TCP_SYN_SENT || (old == TCP_SYN_RECV && state == TCP_ESTABLISHED)))
+		bpf_map_delete_elem(&pl_taps_by_sk, &key);
+	if (state == TCP_SYN_SENT || state == TCP_ESTABLISHED || state == TCP_LISTEN)
 		return 0;
 	tap = tap_find(sk, rung);
 	if (!tap)
 		return 0;
-	if (state == TCP_CLOSE ||
+	waits = state == TCP_CLOSE && answer_waits(sk, tap);
+	if ((state == TCP_CLOSE && !waits) ||
 	    (tap->role == REQUEST_ROLE_SERVER && (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK)))
 		responses_end(tap, bpf_ktime_get_ns());
-	if (state == TCP_CLOSE && tap->process) {
+	if (state != TCP_CLOSE)
+		return 0;
+	if (tap->process && !tap->released)
 		process_release(tap->process);
-		tap->process = PROCESS_UNKNOWN;
-	}
-	if (state == TCP_CLOSE && rung == RUNG_KPROBE)
+	tap->released = 1;
+	if (rung == RUNG_KPROBE && !waits)
 		bpf_map_delete_elem(&pl_taps_by_sk, &key);
+	return 0;
+}
+
+/* The peer will send no more, and everything it sent has been read. */
+static __always_inline int end_read(struct sock *sk, enum tap_rung rung)
+{
+	struct tap *tap = is_tcp(sk, rung) ? tap_find(sk, rung) : NULL;
+
+	if (tap && tap->role == REQUEST_ROLE_CLIENT && tap->protocol != TAP_IGNORED &&
+	    BPF_CORE_READ(sk, sk_shutdown) & RECEIVE_SHUTDOWN)
+		responses_end(tap, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -377,6 +410,8 @@ int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
+	if (!count)
+		return end_read(sk, RUNG_FENTRY);
 	return bytes_moved(sk, count, false, RUNG_FENTRY, call);
 }
 
@@ -397,7 +432,7 @@ int BPF_PROG(arrived_fentry, struct sock *sk)
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_fentry, const struct sock *sk, int old, int state)
 {
-	return state_changed((struct sock *)sk, state, RUNG_FENTRY);
+	return state_changed((struct sock *)sk, old, state, RUNG_FENTRY);
 }
 
 /* --- rung kprobe ---------------------------------------------------------------------------- */
@@ -435,6 +470,8 @@ int BPF_KRETPROBE(recv_kprobe, int count)
 
 	if (!call || !call->sk || call->flags & MSG_PEEK)
 		return 0;
+	if (!count)
+		return end_read(call->sk, RUNG_KPROBE);
 	return bytes_moved(call->sk, count, false, RUNG_KPROBE, call);
 }
 
@@ -468,7 +505,7 @@ int BPF_KPROBE(arrived_kprobe, struct sock *sk)
 SEC("?tracepoint/sock/inet_sock_set_state")
 int state_kprobe(struct trace_event_raw_inet_sock_set_state *ctx)
 {
-	return state_changed((struct sock *)ctx->skaddr, ctx->newstate, RUNG_KPROBE);
+	return state_changed((struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate, RUNG_KPROBE);
 }
 
 /* --- rung tracepoint ------------------------------------------------------------------------ */
@@ -482,7 +519,11 @@ int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
 {
-	return flags & MSG_PEEK ? 0 : bytes_moved(sk, count, false, RUNG_TRACEPOINT, NULL);
+	if (flags & MSG_PEEK)
+		return 0;
+	if (!count)
+		return end_read(sk, RUNG_TRACEPOINT);
+	return bytes_moved(sk, count, false, RUNG_TRACEPOINT, NULL);
 }
 
 SEC("?tp_btf/sk_data_ready")
@@ -494,5 +535,5 @@ int BPF_PROG(arrived_tracepoint, struct sock *sk)
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_tracepoint, struct sock *sk, int old, int state)
 {
-	return state_changed(sk, state, RUNG_TRACEPOINT);
+	return state_changed(sk, old, state, RUNG_TRACEPOINT);
 }
