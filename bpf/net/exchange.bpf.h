@@ -335,14 +335,13 @@ __noinline __u32 slot_find(struct tap *tap, struct request_key *wanted)
 /* One exchange is over: into its slot, and told of if it is worth it. */
 __noinline int count_exchange(struct tap *tap, __u32 error)
 {
-	struct request_shared *tap_shared = request_shared_get();
 	struct shared *shared = shared_get();
 	__u64 duration_ns, first_byte_ns, threshold_ns;
 	struct request_slot *slot = NULL;
 	struct request_key key = {};
-	__u32 index, reason = 0;
+	__u32 index, bucket, reason = 0;
 
-	if (!tap || !shared || !tap_shared)
+	if (!tap || !shared)
 		return 0;
 	key.service = service_of(tap->process);
 	key.port = tap->port;
@@ -372,14 +371,15 @@ __noinline int count_exchange(struct tap *tap, __u32 error)
 		first_byte_ns = 1;
 	if (first_byte_ns > duration_ns)
 		first_byte_ns = duration_ns;
-	atomic_add(&slot->classic[classic_bucket(shared->bounds_ns, duration_ns)], 1);
-	atomic_add(&slot->first_byte[classic_bucket(shared->bounds_ns, first_byte_ns)], 1);
-	{
-		__u32 bucket = exp_bucket_of_ns(duration_ns);
-
-		if (bucket < EXP_BUCKETS)
-			atomic_add(&slot->exponential[bucket], 1);
-	}
+	bucket = classic_bucket(shared->bounds_ns, duration_ns);
+	atomic_add(&slot->classic[bucket], 1);
+	/* an answer sent in one piece has its first byte when it has its last */
+	if (first_byte_ns != duration_ns)
+		bucket = classic_bucket(shared->bounds_ns, first_byte_ns);
+	atomic_add(&slot->first_byte[bucket & BOUNDS_MAX], 1);
+	bucket = exp_bucket_of_ns(duration_ns);
+	if (bucket < EXP_BUCKETS)
+		atomic_add(&slot->exponential[bucket], 1);
 	/* bodies of no bytes are not counted here: what is missing to the total had none */
 	if (tap->current.request_bytes) {
 		atomic_add(&slot->request_bytes, tap->current.request_bytes);

@@ -288,6 +288,8 @@ __noinline int classify(struct scan *scan, __u32 length)
 	word = load64(scan->first);
 	scan->method = HTTP_METHOD_OTHER;
 	scan->target = 0;
+	if (!((word ^ 0x002e312f50545448ULL) & low_bytes(7) & seen)) /* HTTP/1. */
+		return length < 7 ? FIRST_PARTIAL : FIRST_RESPONSE;
 #define X(name, text, size)                                                                        \
 	if (!((word ^ (text)) & low_bytes(size) & seen)) {                                         \
 		if (length < (size) + 1)                                                           \
@@ -301,8 +303,6 @@ __noinline int classify(struct scan *scan, __u32 length)
 	}
 	METHOD_WORDS(X)
 #undef X
-	if (!((word ^ 0x002e312f50545448ULL) & low_bytes(7) & seen)) /* HTTP/1. */
-		return length < 7 ? FIRST_PARTIAL : FIRST_RESPONSE;
 	if (!((word ^ 0x0048202a20495250ULL) & low_bytes(7) & seen)) /* PRI * H */
 		return length < 7 ? FIRST_PARTIAL : FIRST_HTTP2;
 	if ((word & 0xff) == 0x16 && (length < 2 || (word & 0xff00) == 0x0300))

@@ -146,11 +146,7 @@ static __always_inline void request_complete(struct tap *tap)
 
 static __always_inline void response_counted(struct tap *tap, __u8 error)
 {
-	struct request_shared *tap_shared = request_shared_get();
-
 	count_exchange(tap, error);
-	if (tap_shared)
-		atomic_add(&tap_shared->requests, 1);
 	tap->pending--;
 	if (tap->pending && !pipeline_pop(tap))
 		tap->pending = 0;

@@ -11,7 +11,7 @@ import time
 sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
 
 from harness import (PATIENCE, ROOT, Agent, Server, check, check_between,  # noqa: E402
-                     check_equal, main, run_client, test, wait_until)
+                     check_equal, main, named, run_client, test, wait_until)
 
 SHORT_WINDOW = """
 product: SHIPYARD
@@ -41,7 +41,7 @@ def blocks(log):
 
 def state(agent, service):
     return max((value for labels, value in agent.metrics().select("plimsoll_budget_state")
-                if service in (labels.get("service"), labels.get("service_name"))), default=None)
+                if named(service) in (labels.get("service"), labels.get("service_name"))), default=None)
 
 
 @test

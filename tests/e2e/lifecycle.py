@@ -15,7 +15,7 @@ sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "li
 
 from harness import (AGENT, PATIENCE, ROOT, Agent, Client, Metrics, Server, Skip,  # noqa: E402
                      check, check_between, check_equal, doctor, environment_of, free_port, get,
-                     main, run_client, start, temporary, test, wait_until)
+                     main, named, run_client, start, temporary, test, wait_until)
 
 
 def run_agent(*arguments, seconds=10, **options):
@@ -200,7 +200,7 @@ def sighup_takes_a_good_config_and_keeps_the_old_one_against_a_bad_one():
     def budgets():
         run_client("reload-client", server.port, "run", 5)
         return {labels["budget"] for labels, _ in agent.metrics().select("plimsoll_budget_state")
-                if labels.get("service_name", labels.get("service")) == "reload-server"}
+                if labels.get("service_name", labels.get("service")) == named("reload-server")}
 
     def has(name):
         return lambda: any(name in budget for budget in budgets())

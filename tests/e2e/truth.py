@@ -14,7 +14,7 @@ import urllib.parse
 sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
 
 from harness import (WORK, Agent, Server, Skip, check, check_between, check_equal,  # noqa: E402
-                     environment_of, free_port, get, main, port_answers, run_client, start,
+                     environment_of, free_port, get, main, named, port_answers, run_client, start,
                      stop, temporary, test, wait_until)
 
 NGINX = """
@@ -72,7 +72,7 @@ def setup():
                                                   body="b" * 1000))
     shared["log"] = os.path.join(WORK, "nginx-access.log")
     # nginx writes its title over its environment, so only the executable can name it.
-    program = os.path.join(WORK, "harbour")
+    program = os.path.join(WORK, named("harbour"))
     shutil.copy(shutil.which("nginx") or "/usr/sbin/nginx", program)
     process = start([program, "-p", WORK, "-c", config], env=environment_of(""),
                     stdin=subprocess.DEVNULL, stderr=open(temporary("nginx-stderr"), "wb"))
@@ -214,7 +214,7 @@ scrape_configs:
     wait_until(lambda: port_answers(port) and get(port, "/-/ready")[0] == 200,
                "prometheus is ready", 15)
     run_client("scraped-client", shared["backend"].port, "--path", "/scraped", "run", 97)
-    selector = '{service_name="scraped-client",http_route="/scraped"}'
+    selector = f'{{service_name="{named("scraped-client")}",http_route="/scraped"}}'
 
     def answer():
         return sum(prometheus_query(
@@ -237,7 +237,7 @@ def knows_what_it_costs_itself():
         check_between(metrics.sum("plimsoll_agent_" + name), low, high, name)
     ratio = {labels["service_name"]: value for labels, value
              in metrics.select("plimsoll_completeness_ratio")}
-    check_equal(ratio.get("harbour"), 1.0, "completeness of nginx")
+    check_equal(ratio.get(named("harbour")), 1.0, "completeness of nginx")
 
 
 @test

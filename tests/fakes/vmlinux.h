@@ -128,10 +128,14 @@ struct sock_common {
 	volatile unsigned char skc_state;
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type, sk_protocol;
-	int sk_err;
+	__u8 sk_shutdown;
+	int sk_err, sk_err_soft, sk_ack_backlog, sk_max_ack_backlog, sk_wmem_queued;
+	struct socket *sk_socket;
 };
 
 struct inet_sock {

@@ -160,12 +160,18 @@ def tool(name):
     return os.path.join(TOOLS, name)
 
 
+def named(service):
+    """The name a service really has: another run of the same test may be going on."""
+    suffix = f".{os.getpid()}"
+    return service if service.endswith(suffix) else service + suffix
+
+
 def environment_of(service):
     environment = dict(os.environ)
     environment.pop("OTEL_SERVICE_NAME", None)
     environment.pop("OTEL_RESOURCE_ATTRIBUTES", None)
     if service:
-        environment["OTEL_SERVICE_NAME"] = service
+        environment["OTEL_SERVICE_NAME"] = named(service)
     return environment
 
 
@@ -303,6 +309,8 @@ class Metrics:
         return self.parsed[name]
 
     def select(self, name, **wanted):
+        if "service_name" in wanted:
+            wanted["service_name"] = named(wanted["service_name"])
         return [(labels, value) for labels, value in self.samples(name)
                 if all(labels.get(key, "") == str(text) for key, text in wanted.items())]
 

@@ -115,8 +115,7 @@ struct request_shared {
 	__u32 pad;
 	__u32 arrival_stamps; /* 0: latency begins at the read */
 	__u32 pattern_states; /* 0: no patterns */
-	__u64 requests;	      /* responses finished, all services; never reset */
-	__u64 streams;
+	__u64 streams; /* ever opened; 0 spares user space the walk over pl_streams */
 };
 
 /* The patterns of the user's as a deterministic automaton over path segments. */
