@@ -135,6 +135,7 @@ static __always_inline void source_from_iterator(struct source *source, struct m
 #define WINDOW_MAX   256
 #define WINDOW_MASK  511
 #define WINDOW_BYTES 576
+#define CRUMB	     24 /* a shorter first iovec does not tell what begins with it */
 
 struct window {
 	__u8 bytes[WINDOW_BYTES];
@@ -186,41 +187,53 @@ static long gather_step(__u32 index, struct gather *gather)
 }
 
 /*
- * Copies `length` (1..WINDOW_MAX) bytes that lie `offset` bytes into the call's data to
- * window->bytes + CARRY_MAX. 0, or a negative errno: -ENODATA (2) no buffer known, -EFAULT.
+ * Copies up to `length` (1..WINDOW_MAX) bytes that lie `offset` bytes into the call's data to
+ * window->bytes + CARRY_MAX: fewer where the first iovec ends before. Returns how many, or a
+ * negative errno: -ENODATA (61) no buffer known, -EFAULT (14).
  */
 static __always_inline int source_read(const struct source *source, __u32 offset, __u32 length,
 				       struct window *window)
 {
 	struct gather gather = {};
+	__u64 base = source->base;
+	__u32 wanted = length;
 
+	if (source->kind == SOURCE_NONE)
+		return -61;
+	if (source->kind == SOURCE_VECTOR) {
+		struct iovec first;
+
+		if (bpf_probe_read_user(&first, sizeof(first), (void *)base))
+			return -14;
+		if (first.iov_len <= offset)
+			goto gather;
+		/* a head has an iovec of its own more often than not; crumbs are put together */
+		if (first.iov_len - offset < length) {
+			length = first.iov_len - offset;
+			if (length < CRUMB)
+				goto gather;
+		}
+		base = (__u64)first.iov_base;
+	} else if (source->kind == SOURCE_KERNEL_VECTOR) {
+		goto gather;
+	}
 	/* verifier: keeps the compiler from dropping the bound it can prove and 6.1 cannot */
 	asm volatile("" : "+r"(length));
 	if (length > WINDOW_MAX)
 		length = WINDOW_MAX;
-	if (source->kind == SOURCE_BUFFER)
-		return bpf_probe_read_user(window->bytes + CARRY_MAX, length,
-					   (void *)source->base + offset);
-	if (source->kind == SOURCE_NONE)
-		return -2;
-	if (source->kind == SOURCE_VECTOR) {
-		struct iovec first;
-
-		if (bpf_probe_read_user(&first, sizeof(first), (void *)source->base))
-			return -14;
-		if (first.iov_len >= (__u64)offset + length)
-			return bpf_probe_read_user(window->bytes + CARRY_MAX, length,
-						   first.iov_base + offset);
-	}
+	if (bpf_probe_read_user(window->bytes + CARRY_MAX, length, (void *)base + offset))
+		return -14;
+	return length;
+gather:
 	gather.window = window;
 	gather.vector = source->base;
 	gather.count = source->count;
 	gather.kernel = source->kind == SOURCE_KERNEL_VECTOR;
 	gather.skip = offset;
-	gather.wanted = length;
+	gather.wanted = wanted;
 	gather.at = CARRY_MAX;
 	bpf_loop(VECTOR_MAX, gather_step, &gather, 0);
-	return gather.failed || gather.wanted ? -14 : 0;
+	return gather.failed || gather.wanted ? -14 : (int)wanted;
 }
 
 #endif

@@ -103,7 +103,8 @@ struct scan_walk {
 };
 
 /*
- * Brings `length` bytes of the call, `offset` bytes in, into the window. 0 or negative errno.
+ * Brings up to `length` (<= WINDOW_MAX) bytes of the call, `offset` bytes in, into the window.
+ * Returns how many, at least one, or a negative errno as source_read().
  * verifier: global, walked once, and its stack is not added to that of every caller.
  */
 __noinline int window_read(struct scan *scan, __u32 offset, __u32 length)

@@ -386,7 +386,7 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 {
 	struct message *message;
 	__u32 count, first, end;
-	int err;
+	int got;
 
 	if (!tap || !scan)
 		return 0;
@@ -394,12 +394,13 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 	count = scan->length - scan->offset;
 	if (count > WINDOW_MAX)
 		count = WINDOW_MAX;
-	err = window_read(scan, scan->offset, count);
-	if (err) {
+	got = window_read(scan, scan->offset, count);
+	if (got <= 0) {
 		message->state = MESSAGE_LOST;
-		count_loss(tap->process, err == -2 ? LOSS_UNRESOLVED : LOSS_UNREADABLE);
+		count_loss(tap->process, got == -61 ? LOSS_UNRESOLVED : LOSS_UNREADABLE);
 		return 0;
 	}
+	count = min((__u32)got, (__u32)WINDOW_MAX);
 	if (message->state != MESSAGE_HEAD && message->state != MESSAGE_TRAILER) {
 		__u32 kind;
 
@@ -529,13 +530,14 @@ __noinline int chunk_line(struct message *message, struct scan *scan, __u32 coun
 static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, struct message *message)
 {
 	__u32 count = min(scan->length - scan->offset, (__u32)CHUNK_WINDOW);
+	int got = window_read(scan, scan->offset, count);
 
-	if (window_read(scan, scan->offset, count)) {
+	if (got <= 0) {
 		message->state = MESSAGE_LOST;
 		count_loss(tap->process, LOSS_UNRESOLVED);
 		return 0;
 	}
-	chunk_line(message, scan, count);
+	chunk_line(message, scan, got);
 	return 1;
 }
 

@@ -95,8 +95,8 @@ __noinline int tap_decide(struct tap *tap, struct scan *scan, bool sent, __u32 p
 
 	if (!tap || !scan)
 		return 0;
-	count = min(scan->length, 24u);
-	if (!count || window_read(scan, 0, count)) {
+	count = window_read(scan, 0, min(scan->length, 24u));
+	if ((int)count <= 0) {
 		/* cannot be read (io_uring on this rung): give it a few more chances */
 		if (++tap->tries > 3) {
 			count_loss(tap->process, LOSS_UNRESOLVED);

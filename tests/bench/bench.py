@@ -280,6 +280,8 @@ def start_up(rung, nginx):
 
 
 def publish(tables, facts):
+    if not tables:
+        return  # what an earlier run wrote is worth more than nothing
     text = "## Results\n\n| | |\n|---|---|\n"
     text += "".join(f"| {name} | {value} |\n" for name, value in facts)
     text += "\nEvery ratio is of one run: with the agent by without it, slices in turns.\n"
