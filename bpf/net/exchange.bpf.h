@@ -25,8 +25,6 @@ enum message_state {
 
 enum chunk_phase { CHUNK_DIGITS, CHUNK_EXTENSION };
 
-#define CHUNK_WINDOW 24 /* bytes of a chunk-size line looked at in one step */
-
 /* One direction of a connection. */
 struct message {
 	__u32 next; /* sequence number behind the last byte looked at */

@@ -481,55 +481,74 @@ struct chunk_walk {
 	struct scan *scan;
 };
 
+/* The data of a chunk whose size is known: passed over as far as the window goes. */
+static __always_inline long chunk_data(struct message *message, struct scan *scan, __u32 at)
+{
+	__u32 left = scan->end - at;
+
+	message->body_bytes += message->body_left;
+	message->body_left += 2; /* the CRLF behind the data */
+	if (message->body_left > left) {
+		message->body_left -= left;
+		message->state = MESSAGE_CHUNK;
+		scan->at = scan->end;
+		return 1;
+	}
+	scan->at = at + message->body_left;
+	message->body_left = 0;
+	message->phase = CHUNK_DIGITS;
+	if (scan->at >= scan->end)
+		return 1;
+	return 0;
+}
+
+/* One byte of a chunk-size line, or a whole chunk. The number read so far is in body_left. */
 static long chunk_step(__u32 index, struct chunk_walk *walk)
 {
 	struct message *message = walk->message;
-	__u8 c = walk->scan->window.bytes[CARRY_MAX + (index & 31)], letter = c | 0x20;
+	struct scan *scan = walk->scan;
+	__u32 at = scan->at;
+	__u8 c = scan->window.bytes[(CARRY_MAX + at) & WINDOW_MASK], letter = c | 0x20;
 
-	walk->scan->at = index + 1;
+	scan->at = ++at;
 	if (c == '\n') {
-		walk->scan->head_end = 1;
+		if (message->body_left)
+			return chunk_data(message, scan, at);
+		message->state = MESSAGE_TRAILER;
+		message->flags = HEAD_LATER_LINE;
+		message->carried = 0;
 		return 1;
 	}
 	if (message->phase != CHUNK_DIGITS)
-		return 0;
-	if (c >= '0' && c <= '9')
+		;
+	else if (c >= '0' && c <= '9')
 		message->body_left = message->body_left << 4 | (c - '0');
 	else if (letter >= 'a' && letter <= 'f')
 		message->body_left = message->body_left << 4 | (letter - 'a' + 10);
 	else
 		message->phase = CHUNK_EXTENSION;
+	if (at >= scan->end)
+		return 1;
 	return 0;
 }
 
-/* The next part of a chunk-size line. The number read so far waits in body_left. */
-__noinline int chunk_line(struct message *message, struct scan *scan, __u32 count)
+/* A window that begins in a chunk-size line. */
+__noinline int chunk_lines(struct message *message, struct scan *scan, __u32 count)
 {
 	struct chunk_walk walk = { .message = message, .scan = scan };
 
 	if (!message || !scan)
 		return 0;
 	scan->at = 0;
-	scan->head_end = 0;
-	bpf_loop(min(count, (__u32)CHUNK_WINDOW), chunk_step, &walk, 0);
+	scan->end = count;
+	bpf_loop(WINDOW_MAX, chunk_step, &walk, 0);
 	scan->offset += scan->at;
-	if (!scan->head_end)
-		return 0;
-	if (message->body_left) {
-		message->body_bytes += message->body_left;
-		message->body_left += 2; /* the CRLF behind the data */
-		message->state = MESSAGE_CHUNK;
-	} else {
-		message->state = MESSAGE_TRAILER;
-		message->flags = HEAD_LATER_LINE;
-		message->carried = 0;
-	}
 	return 0;
 }
 
 static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, struct message *message)
 {
-	__u32 count = min(scan->length - scan->offset, (__u32)CHUNK_WINDOW);
+	__u32 count = min(scan->length - scan->offset, (__u32)WINDOW_MAX);
 	int got = window_read(scan, scan->offset, count);
 
 	if (got <= 0) {
@@ -537,7 +556,7 @@ static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, str
 		count_loss(tap->process, LOSS_UNRESOLVED);
 		return 0;
 	}
-	chunk_line(message, scan, got);
+	chunk_lines(message, scan, got);
 	return 1;
 }
 

@@ -32,7 +32,7 @@ enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 #define PROTOCOL_TCP  6
 #define FAMILY_INET   2
 #define FAMILY_INET6  10
-#define STEPS_MAX     512 /* message parts and windows in one call */
+#define STEPS_MAX     2048 /* message parts and windows in one call */
 
 /* What a function rung keeps between the entry and the return of a call. */
 struct call {
@@ -226,8 +226,7 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 	    message_step(tap, passage.scan))
 		bpf_loop(STEPS_MAX, passage_step, &passage, 0);
 	if (passage.scan->offset < passage.scan->length && tap->protocol == TAP_HTTP1 &&
-	    message->state != MESSAGE_LOST && message->state != MESSAGE_BODY &&
-	    message->state != MESSAGE_CHUNK) {
+	    message->state != MESSAGE_LOST) {
 		/* more parts than one call is given time for */
 		message->state = MESSAGE_LOST;
 		count_loss(tap->process, LOSS_UNPARSED);

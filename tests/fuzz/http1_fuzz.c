@@ -17,7 +17,7 @@
 #include "connection.h"
 
 #define CONNECTIONS 4
-#define STREAM_MAX  65536
+#define STREAM_MAX  32768
 #define BYTES_MAX   4096
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -34,60 +34,72 @@ struct stream {
 	__u8 bytes[STREAM_MAX];
 };
 
+/* Well-formed messages on their way: cut as the script says, both directions mixed. */
+struct queue {
+	size_t at, length;
+	char bytes[STREAM_MAX];
+};
+
 /* A connection and what a reference that knows nothing of the tap expects of it. */
 struct subject {
 	struct stream *streams; /* [sent] */
+	struct queue *queues;	/* [sent] */
 	struct connection connection;
 	bool is_open;
-	bool is_dirty;		      /* carried something else than well-formed messages */
-	bool is_finished;	      /* nothing can follow on this connection */
-	bool until_close;	      /* an answer that lasts until the end */
-	__u8 asked[PIPELINE_MAX + 1]; /* templates of requests without an answer */
+	bool is_dirty;	  /* carried something else than well-formed messages */
+	bool is_finished; /* nothing can follow on this connection */
+	int until_close;  /* template of an answer that lasts until the end, or -1 */
+	int asked_until_close;
+	struct {
+		int which;	   /* template */
+		size_t end;	   /* where it ends in the queue */
+	} asked[PIPELINE_MAX + 1]; /* requests without an answer */
 	__u32 asked_count;
-	__u32 expected;
+	__u32 expected[HTTP_METHOD_COUNT][8]; /* answers by method and template */
 };
 
 struct message_template {
 	const char *head, *body;
-	int status; /* of a response; 0 of a request */
-	bool is_last;
+	int kind; /* method or status */
 };
 
 static const struct message_template requests[] = {
-	{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "", 0, false },
-	{ "GET /users/4711/orders?x=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n", "", 0, false },
-	{ "HEAD /a HTTP/1.1\r\n\r\n", "", 0, false },
-	{ "POST /b HTTP/1.1\r\nContent-Length: 18\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", 0, false },
+	{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "", HTTP_GET },
+	{ "GET /users/4711/orders?x=1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n", "", HTTP_GET },
+	{ "HEAD /a HTTP/1.1\r\n\r\n", "", HTTP_HEAD },
+	{ "POST /b HTTP/1.1\r\nContent-Length: 18\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", HTTP_POST },
 	{ "PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
 	  "5;name=value\r\nhello\r\n1a\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx\r\n0\r\nTrailer: "
 	  "x\r\n\r\n",
-	  0, false },
-	{ "DELETE /d/0123456789abcdef0 HTTP/1.1\r\ncontent-length:0\r\n\r\n", "", 0, false },
+	  HTTP_PUT },
+	{ "DELETE /d/0123456789abcdef0 HTTP/1.1\r\ncontent-length:0\r\n\r\n", "", HTTP_DELETE },
 	{ "OPTIONS * HTTP/1.1\r\nX-Long: "
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "\r\n\r\n",
-	  "", 0, false },
-	{ "PATCH http://host/e HTTP/1.1\r\nCONTENT-LENGTH:  \t3\r\n\r\n", "abc", 0, false },
+	  "", HTTP_OPTIONS },
+	{ "PATCH http://host/e HTTP/1.1\r\nCONTENT-LENGTH:  \t3\r\n\r\n", "abc", HTTP_PATCH },
 };
 
 static const struct message_template responses[] = {
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 200, false },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", "HTTP/1.1 500 Oh\r\n\r\nx", 200, false },
+	{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 200 },
+	{ "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", "HTTP/1.1 500 Oh\r\n\r\nx", 200 },
 	{ "HTTP/1.1 404 Not Found\r\nServer: x\r\ntransfer-encoding:chunked\r\n\r\n",
-	  "1\r\nx\r\n0003;a=\"b\"\r\n\r\n\r\r\n0\r\n\r\n", 404, false },
-	{ "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", "", 204, false },
-	{ "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "", 304, false },
-	{ "HTTP/1.1 100 Continue\r\n\r\n", "", 100, false },
-	{ "HTTP/1.0 503 \r\n\r\n", "until close", 503, true },
-	{ "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "\x81\x01x", 101,
-	  true },
+	  "1\r\nx\r\n0003;a=\"b\"\r\n\r\n\r\r\n0\r\n\r\n", 404 },
+	{ "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", "", 204 },
+	{ "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "", 304 },
+	{ "HTTP/1.1 100 Continue\r\n\r\n", "", 100 },
+	{ "HTTP/1.0 503 \r\n\r\n", "until close", 503 },
+	{ "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "\x81\x01x", 101 },
 };
 
 static struct subject subjects[CONNECTIONS];
 static struct stream streams_of[CONNECTIONS][2];
+static struct queue queues_of[CONNECTIONS][2];
+
+_Static_assert(ARRAY_COUNT(responses) == ARRAY_COUNT(subjects[0].expected[0]), "one each");
 
 #define REQUIRE(promise)                                                                    \
 	do {                                                                                \
@@ -166,22 +178,43 @@ static void open_subject(struct subject *subject, __u8 kind)
 	/* not smaller: of one call's vectors only the first VECTOR_MAX are looked at */
 	subject->connection.piece = (kind >> 5) * 8;
 	subject->is_open = true;
-	subject->is_finished = subject->until_close = false;
+	subject->is_finished = false;
+	subject->until_close = -1;
 	subject->asked_count = 0;
+	for (int i = 0; i < 2; i++)
+		subject->queues[i].at = subject->queues[i].length = 0;
+}
+
+/* Sends up to `count` bytes of what is queued, in one call. */
+static void flush(struct subject *subject, bool sent, size_t count)
+{
+	struct queue *queue = &subject->queues[sent];
+
+	count = min(count, queue->length - queue->at);
+	carry(subject, sent, queue->bytes + queue->at, count, 0);
+	queue->at += count;
+}
+
+/* A response never overtakes its request, so requests go first. */
+static void flush_all(struct subject *subject)
+{
+	flush(subject, subject->connection.is_client, STREAM_MAX);
+	flush(subject, !subject->connection.is_client, STREAM_MAX);
 }
 
 static void close_subject(struct subject *subject, int state)
 {
 	if (!subject->is_open)
 		return;
+	flush_all(subject);
 	trace(subject, "state", NULL, state);
 	connection_state(&subject->connection, state);
 	/* a server's answer ends with its FIN, a client knows only at the very end */
 	if (state == TCP_CLOSE ||
 	    (!subject->connection.is_client && (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK))) {
-		if (subject->until_close)
-			subject->expected++;
-		subject->until_close = false;
+		if (subject->until_close >= 0)
+			subject->expected[subject->asked_until_close][subject->until_close]++;
+		subject->until_close = -1;
 		subject->is_finished = true;
 	}
 	if (state == TCP_CLOSE) {
@@ -195,6 +228,7 @@ static void raw(struct subject *subject, struct script *script, bool sent)
 	size_t length = next(script), piece = next(script) & 31;
 
 	length = min(length, (size_t)(script->end - script->at));
+	flush_all(subject);
 	subject->is_dirty = true;
 	carry(subject, sent, (const char *)script->at, length, piece);
 	script->at += length;
@@ -208,47 +242,69 @@ static void unseen(struct subject *subject, bool sent, __u32 length)
 	connection_skip(&subject->connection, sent, length);
 }
 
-static void ask(struct subject *subject, __u8 which, size_t piece)
+static bool enqueue(struct subject *subject, bool sent, const char *text)
 {
-	const struct message_template *request = &requests[which % ARRAY_COUNT(requests)];
+	struct queue *queue = &subject->queues[sent];
+	size_t length = strlen(text);
 
-	if (subject->is_finished || subject->until_close ||
-	    subject->asked_count >= ARRAY_COUNT(subject->asked))
-		return;
-	subject->asked[subject->asked_count++] = which % ARRAY_COUNT(requests);
-	carry(subject, subject->connection.is_client, request->head, strlen(request->head), piece);
-	carry(subject, subject->connection.is_client, request->body, strlen(request->body), piece);
+	if (length > sizeof(queue->bytes) - queue->length)
+		return false;
+	memcpy(queue->bytes + queue->length, text, length);
+	queue->length += length;
+	return true;
 }
 
-static void answer(struct subject *subject, __u8 which, size_t piece)
+static void ask(struct subject *subject, __u8 which, size_t count)
 {
-	const struct message_template *response = &responses[which % ARRAY_COUNT(responses)];
-	bool sent = !subject->connection.is_client;
+	const struct message_template *request = &requests[which];
+	bool sent = subject->connection.is_client;
 
-	if (subject->is_finished || subject->until_close || !subject->asked_count)
+	if (subject->is_finished || subject->until_close >= 0 ||
+	    subject->asked_count >= ARRAY_COUNT(subject->asked) ||
+	    subject->queues[sent].length + 1024 > STREAM_MAX)
 		return;
-	carry(subject, sent, response->head, strlen(response->head), piece);
-	if (subject->asked[0] != 2 || response->status == 101) /* HEAD has no body */
-		carry(subject, sent, response->body, strlen(response->body), piece);
-	if (response->status == 100)
+	enqueue(subject, sent, request->head);
+	enqueue(subject, sent, request->body);
+	subject->asked[subject->asked_count].which = which;
+	subject->asked[subject->asked_count++].end = subject->queues[sent].length;
+	flush(subject, sent, count ? count : STREAM_MAX);
+}
+
+static void answer(struct subject *subject, __u8 which, size_t count)
+{
+	const struct message_template *response = &responses[which];
+	bool sent = !subject->connection.is_client;
+	int method = requests[subject->asked[0].which].kind;
+
+	if (subject->is_finished || subject->until_close >= 0 || !subject->asked_count ||
+	    subject->queues[!sent].at < subject->asked[0].end ||
+	    subject->queues[sent].length + 1024 > STREAM_MAX)
 		return;
-	if (response->is_last && response->status != 101 && subject->asked[0] != 2)
-		subject->until_close = true;
-	else
-		subject->expected++;
-	if (response->status == 101)
+	enqueue(subject, sent, response->head);
+	if (method != HTTP_HEAD || response->kind == 101)
+		enqueue(subject, sent, response->body);
+	flush(subject, sent, count ? count : STREAM_MAX);
+	if (response->kind == 100)
+		return;
+	if (response->kind == 503 && method != HTTP_HEAD) {
+		subject->until_close = which;
+		subject->asked_until_close = method;
+	} else {
+		subject->expected[method][which]++;
+	}
+	if (response->kind == 101)
 		subject->is_finished = true;
 	subject->asked_count--;
-	memmove(subject->asked, subject->asked + 1, subject->asked_count);
+	memmove(subject->asked, subject->asked + 1,
+		subject->asked_count * sizeof(subject->asked[0]));
 }
 
 static void step(struct script *script)
 {
 	static const int states[] = { TCP_CLOSE, TCP_FIN_WAIT1, TCP_CLOSE_WAIT, TCP_LAST_ACK };
-	__u8 operation = next(script), argument;
+	__u8 operation = next(script), argument = operation >> 2 & 7;
 	struct subject *subject = &subjects[operation & 3];
 
-	argument = operation >> 2 & 7;
 	if (!subject->is_open)
 		open_subject(subject, argument == 7 ? next(script) : 0);
 	switch (argument) {
@@ -270,6 +326,9 @@ static void step(struct script *script)
 		break;
 	case 6:
 		close_subject(subject, states[operation >> 5 & 3]);
+		break;
+	case 7:
+		flush(subject, operation >> 7, next(script));
 		break;
 	}
 }
@@ -320,6 +379,31 @@ static void check_slot(const struct request_slot *slot, __u32 *answers, __u32 *e
 	*(slot->key.error ? &errors[at] : &answers[at]) += count;
 }
 
+/* Every answer under the method and the status of its own exchange. */
+static void check_expected(const struct subject *subject)
+{
+	__u16 port = FAKE_SERVER_PORT + (subject - subjects);
+
+	for (int method = 0; method < HTTP_METHOD_COUNT; method++) {
+		for (size_t i = 0; i < ARRAY_COUNT(responses); i++) {
+			__u64 expected = 0, found = 0;
+
+			for (size_t j = 0; j < ARRAY_COUNT(responses); j++)
+				if (responses[j].kind == responses[i].kind)
+					expected += subject->expected[method][j];
+			fake_map_for_each(&pl_request_slots, element)
+			{
+				const struct request_slot *slot = element->value;
+
+				if (slot->key.port == port && slot->key.method == method &&
+				    slot->key.status == responses[i].kind)
+					found += slot_count(slot);
+			}
+			REQUIRE(found == expected);
+		}
+	}
+}
+
 static void check(void)
 {
 	__u32 answers[CONNECTIONS] = { 0 }, errors[CONNECTIONS] = { 0 };
@@ -336,7 +420,7 @@ static void check(void)
 				heads_of_requests(&streams[0]) + heads_of_requests(&streams[1]));
 		}
 		if (!subject->is_dirty)
-			REQUIRE(answers[i] == subject->expected);
+			check_expected(subject);
 	}
 	fake_map_for_each(&pl_taps, element)
 		REQUIRE(((struct tap *)element->value)->pending <= PIPELINE_MAX + 1);
@@ -352,10 +436,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < CONNECTIONS; i++) {
 		memset(&subjects[i], 0, sizeof(subjects[i]));
 		subjects[i].streams = streams_of[i];
+		subjects[i].queues = queues_of[i];
 		streams_of[i][0].length = streams_of[i][1].length = 0;
 	}
 	while (script.at < script.end)
 		step(&script);
+	for (int i = 0; i < CONNECTIONS; i++)
+		if (subjects[i].is_open)
+			flush_all(&subjects[i]);
 	check();
 	for (int i = 0; i < CONNECTIONS; i++)
 		close_subject(&subjects[i], TCP_CLOSE);
