@@ -65,6 +65,18 @@ __noinline int stream_closed(struct tap *tap, __u64 now_ns)
 
 /* --- requests ------------------------------------------------------------------------------- */
 
+/* Patterns belong to services: while that of a process is unknown, user space matches them. */
+static __always_inline __u32 pattern_start(struct tap *tap)
+{
+	__u32 service = service_of(tap->process);
+	struct service_slot *slot;
+
+	if (service & SERVICE_PROVISIONAL)
+		return 0;
+	slot = bpf_map_lookup_elem(&pl_services, &service);
+	return slot ? slot->pattern_start : 0;
+}
+
 static __always_inline void route_of(struct tap *tap, struct scan *scan, struct exchange *exchange)
 {
 	struct request_shared *tap_shared = request_shared_get();
@@ -82,7 +94,7 @@ static __always_inline void route_of(struct tap *tap, struct scan *scan, struct 
 	route->end = tap->head_length;
 	route->length = route->digits = route->others = route->accepts = route->done = 0;
 	route->hash = route->segment = HASH_SEED;
-	route->state = tap_shared && tap_shared->pattern_states ? PATTERN_START : 0;
+	route->state = tap_shared && tap_shared->pattern_states ? pattern_start(tap) : 0;
 	bpf_loop(PATH_MAX_BYTES, route_step, &walk, 0);
 	exchange->path_start = route->start;
 	exchange->path_end = min(route->at - 1, (__u32)PATH_MAX_BYTES);

@@ -156,6 +156,23 @@ static __always_inline bool source_resolve(struct source *source, struct call *c
 	return false;
 }
 
+/*
+ * Did the connection carry anything before this call? Then it was open before the agent, and may
+ * be in the middle of something. A SYN of ours is acknowledged as one byte.
+ */
+static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
+	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
+	__u64 received = BPF_CORE_READ(tcp, bytes_received) - unread;
+	__u64 handed_over = BPF_CORE_READ(tcp, bytes_acked) + unacknowledged;
+
+	if (sent)
+		return received || handed_over > (__u64)count + 1;
+	return received > (__u64)count || handed_over > 1;
+}
+
 /* Bytes were sent or received: the one handler behind every rung. */
 static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, enum tap_rung rung,
 				       struct call *call)
@@ -184,7 +201,12 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 		}
 		tap->process = process_current();
 		process_hold(tap->process);
+		if (bytes_before(sk, count, sent))
+			tap->flags |= TAP_MIDSTREAM;
 	}
+	/* the reset that ended the connection was taken in within this very send */
+	if (sent && tap->released)
+		return 0;
 	passage.tap = tap;
 	passage.scan = bpf_map_lookup_elem(&pl_scans, &slot);
 	if (!passage.scan)
@@ -262,26 +284,36 @@ static __always_inline int data_arrived(struct sock *sk, enum tap_rung rung)
 	return 0;
 }
 
-/* The sender of the response is done with the connection: what it leaves open is over. */
-static __always_inline void responses_end(struct tap *tap, __u64 now_ns)
+/* One request that was asked and never answered. */
+static long unanswered_step(__u32 index, struct passage *walk)
 {
-	if (tap->protocol == TAP_HTTP1 && tap->pending) {
-		if (tap->response.state == MESSAGE_UNTIL_CLOSE) {
-			response_complete(tap);
-		} else if (tap->response.state == MESSAGE_START ||
-			   tap->response.state == MESSAGE_LOST) {
-			/* asked and never answered */
-			tap->last_ns = now_ns;
-			tap->first_byte_ns = now_ns;
-			response_counted(tap, REQUEST_RESET);
-		} else {
-			/* cut off in the middle: the status came, the rest did not */
-			response_complete(tap);
-		}
-		tap->pending = 0;
-	}
+	struct tap *tap = walk->tap;
+
+	if (!tap->pending)
+		return 1;
+	response_counted(tap, REQUEST_RESET);
+	return 0;
+}
+
+/* The sender of the response is done with the connection: what it leaves open is over. */
+__noinline int responses_end(struct tap *tap, __u64 now_ns)
+{
+	struct passage walk = { .tap = tap };
+
+	if (!tap)
+		return 0;
 	if (tap->streaming)
 		stream_closed(tap, now_ns);
+	if (tap->protocol != TAP_HTTP1 || !tap->pending)
+		return 0;
+	/* complete with the end of the connection, or cut off behind its status */
+	if (tap->response.state != MESSAGE_START && tap->response.state != MESSAGE_LOST)
+		response_complete(tap);
+	tap->last_ns = now_ns;
+	tap->first_byte_ns = now_ns;
+	bpf_loop(PIPELINE_MAX + 1, unanswered_step, &walk, 0);
+	tap->pending = 0;
+	return 0;
 }
 
 /*

@@ -38,8 +38,8 @@ _Static_assert(sizeof(struct process_slot) == 96, "process_slot is ABI");
 
 /* One per service id. */
 struct service_slot {
-	__u32 keys; /* request slots in use */
-	__u32 pad;
+	__u32 keys;	     /* request slots in use */
+	__u32 pattern_start; /* written by user space: where its paths enter the pattern automaton */
 };
 
 struct process_record {

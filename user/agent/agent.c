@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -322,6 +323,14 @@ static int open_store(struct agent *agent)
 	return 0;
 }
 
+/* For requests whose service is not known yet: the lowest line anybody has drawn. */
+static uint64_t least_threshold_ns(const struct config *config)
+{
+	uint64_t thresholds[BOUNDS_MAX];
+
+	return config_thresholds_ns(config, thresholds, BOUNDS_MAX) ? thresholds[0] : UINT64_MAX;
+}
+
 static void share_bounds(struct agent *agent)
 {
 	struct shared *shared = agent->maps.shared;
@@ -330,7 +339,7 @@ static void share_bounds(struct agent *agent)
 		shared->bounds_ns[i] = i < agent->store->durations.count ?
 					       agent->store->durations.upper[i] :
 					       BOUND_NONE;
-	shared->threshold_ns = budgets_detail_threshold_ns(agent->budgets, "", "", ROLE_SERVER);
+	shared->threshold_ns = least_threshold_ns(&agent->config);
 }
 
 static int open_kernel(struct agent *agent)
@@ -429,6 +438,28 @@ static void drop_privileges(void)
 
 /* --- reload --------------------------------------------------------------------------------- */
 
+static bool needs_restart(const struct config *old, const struct config *fresh)
+{
+	bool changed = strcmp(old->listen, fresh->listen) != 0 ||
+		       old->endpoints_per_service != fresh->endpoints_per_service ||
+		       old->endpoints_max != fresh->endpoints_max ||
+		       old->connections_max != fresh->connections_max ||
+		       old->processes_max != fresh->processes_max ||
+		       old->series_max != fresh->series_max ||
+		       old->ring_bytes != fresh->ring_bytes ||
+		       old->arrival_stamps != fresh->arrival_stamps ||
+		       old->route_count != fresh->route_count ||
+		       old->rung_count != fresh->rung_count;
+
+	for (size_t i = 0; !changed && i < fresh->route_count; i++)
+		changed = strcmp(old->routes[i].pattern, fresh->routes[i].pattern) != 0 ||
+			  strcmp(old->routes[i].service, fresh->routes[i].service) != 0;
+	for (size_t i = 0; !changed && i < fresh->rung_count; i++)
+		changed = strcmp(old->rungs[i].probe, fresh->rungs[i].probe) != 0 ||
+			  strcmp(old->rungs[i].rung, fresh->rungs[i].rung) != 0;
+	return changed;
+}
+
 static void reload(struct agent *agent)
 {
 	struct config fresh;
@@ -448,15 +479,13 @@ static void reload(struct agent *agent)
 	}
 	alerts_reload(agent->alerts, &fresh);
 	/* tables were sized and listeners opened from the old one: those keys need a restart */
-	if (strcmp(fresh.listen, agent->config.listen) != 0 ||
-	    fresh.endpoints_max != agent->config.endpoints_max ||
-	    fresh.route_count != agent->config.route_count)
-		log_warn("reload: listen, limits, routes and rungs take effect at the next start");
+	if (needs_restart(&agent->config, &fresh))
+		log_warn("reload: listen, limits, arrival_stamps, routes and rungs take effect at "
+			 "the next start");
 	config_fini(&agent->config);
 	agent->config = fresh;
 	agent->environment.observer.generation++;
-	agent->maps.shared->threshold_ns =
-		budgets_detail_threshold_ns(agent->budgets, "", "", ROLE_SERVER);
+	agent->maps.shared->threshold_ns = least_threshold_ns(&agent->config);
 	agent->self.reloads_ok++;
 	log_info("reload: the new configuration is in force, %zu budget lines",
 		 agent->config.budget_count);
@@ -464,12 +493,20 @@ static void reload(struct agent *agent)
 
 /* --- loop and end --------------------------------------------------------------------------- */
 
+/* A terminal that is closed says SIGHUP too; then there is nobody left to reload for. */
+static bool terminal_gone(const struct agent *agent)
+{
+	struct winsize size;
+
+	return agent->screen && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && errno == EIO;
+}
+
 static void take_signal(struct agent *agent)
 {
 	struct signalfd_siginfo info;
 
 	while (read(agent->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGHUP) {
+		if (info.ssi_signo == SIGHUP && !terminal_gone(agent)) {
 			reload(agent);
 			continue;
 		}

@@ -100,6 +100,8 @@ static void name_process(struct processes *processes, uint32_t index, struct pro
 	processes->alive++;
 	if (index > processes->highest)
 		processes->highest = index;
+	if (processes->named)
+		processes->named(processes->named_context, index, process->service);
 	processes->maps->processes[index].service = process->service->id;
 	log_debug("process %u (%s) belongs to service %s", facts->pid, facts->comm, name);
 }

@@ -38,8 +38,11 @@ struct processes {
 	uint32_t alive;
 	struct completeness **completeness; /* by service id */
 	struct series_store *store;
-	struct family *losses, *ignored, *ratio, *events;
+	struct family *losses, *ignored, *ratio;
 	uint64_t losses_total;
+	/* Called when an index gets its service, before the kernel counts under that. May be NULL. */
+	void (*named)(void *context, uint32_t index, const struct service *service);
+	void *named_context;
 };
 
 int processes_init(struct processes *processes, struct maps *maps, struct series_store *store);

@@ -29,8 +29,8 @@ enum http_method {
 	HTTP_METHOD_COUNT,
 };
 
-/* Why a request has no response. */
-enum request_error { REQUEST_OK, REQUEST_RESET, REQUEST_CLOSED, REQUEST_ERROR_COUNT };
+/* Why a request has no response: the connection ended, in whatever way, before one came. */
+enum request_error { REQUEST_OK, REQUEST_RESET, REQUEST_ERROR_COUNT };
 
 /* Routes that are not a hash of a path. */
 #define ROUTE_OTHER	   1ULL /* the service has more endpoints than are kept */
@@ -114,7 +114,7 @@ struct request_shared {
 	__u32 slots_used; /* no slot from here on has ever been used */
 	__u32 pad;
 	__u32 arrival_stamps; /* 0: latency begins at the read */
-	__u32 pattern_states; /* 0: no patterns */
+	__u32 pattern_states; /* 0: no service has patterns */
 	__u64 streams; /* ever opened; 0 spares user space the walk over pl_streams */
 };
 
@@ -130,7 +130,6 @@ struct pattern_state {
 	__u32 accepts;	/* pattern number + 1 if a path may end in `next` */
 };
 
-#define PATTERN_ANY   0ULL
-#define PATTERN_START 1u
+#define PATTERN_ANY 0ULL
 
 #endif

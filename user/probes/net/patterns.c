@@ -12,8 +12,10 @@
 #include <plimsoll/net/request.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 #define STATES_MAX   4096
+#define FIRST_STATE  1
 #define SEGMENTS_MAX 32
 
 struct segment {
@@ -24,6 +26,7 @@ struct segment {
 
 struct pattern {
 	char *text;
+	char service[64]; /* glob */
 	struct segment segments[SEGMENTS_MAX];
 	uint32_t count;
 };
@@ -43,11 +46,15 @@ struct edge {
 struct patterns {
 	struct pattern *patterns;
 	uint32_t pattern_count;
-	struct state *states; /* [PATTERN_START] is where a path begins; [0] unused */
+	struct state *states; /* [0] is unused: no pattern fits any more */
 	uint32_t state_count;
+	uint32_t expanded; /* states below have their edges */
 	struct edge *edges;
 	uint32_t edge_count, edge_capacity;
-	int err;
+	uint32_t loaded; /* edges the kernel has */
+	uint32_t *scratch;
+	int map_fd;
+	int err; /* once set, nothing more is compiled */
 };
 
 uint64_t patterns_segment_hash(const char *segment, uint32_t length)
@@ -99,7 +106,7 @@ static uint32_t state_intern(struct patterns *p, uint32_t depth, const uint32_t 
 {
 	struct state *grown, *state;
 
-	for (uint32_t i = PATTERN_START; i < p->state_count; i++) {
+	for (uint32_t i = FIRST_STATE; i < p->state_count; i++) {
 		state = &p->states[i];
 		if (state->depth == depth && state->member_count == count &&
 		    memcmp(state->members, members, count * sizeof(*members)) == 0)
@@ -195,36 +202,30 @@ static void expand(struct patterns *p, uint32_t index, uint32_t *next)
 	}
 }
 
-struct patterns *patterns_new(const struct config *config)
+struct patterns *patterns_new(const struct config *config, int map_fd)
 {
 	struct patterns *p = calloc(1, sizeof(*p));
-	uint32_t *members;
 
-	if (!p || !config->route_count)
-		return p;
-	p->patterns = calloc(config->route_count, sizeof(*p->patterns));
-	members = calloc(config->route_count, sizeof(*members));
-	if (!p->patterns || !members) {
-		p->err = -ENOMEM;
-		free(members);
-		return p;
-	}
-	for (size_t i = 0; i < config->route_count; i++) {
+	if (!p)
+		return NULL;
+	p->map_fd = map_fd;
+	p->state_count = p->expanded = FIRST_STATE;
+	p->patterns = calloc(config->route_count + 1, sizeof(*p->patterns));
+	p->scratch = calloc(2 * (config->route_count + 1), sizeof(*p->scratch));
+	for (size_t i = 0; p->patterns && p->scratch && i < config->route_count; i++) {
 		p->patterns[i].text = strdup(config->routes[i].pattern);
-		if (!p->patterns[i].text) {
-			p->err = -ENOMEM;
+		if (!p->patterns[i].text)
 			break;
-		}
+		text_copy(p->patterns[i].service, sizeof(p->patterns[i].service),
+			  config->routes[i].service);
 		split(&p->patterns[i]);
-		members[i] = (uint32_t)i;
 		p->pattern_count++;
 	}
-	p->state_count = PATTERN_START;
-	state_intern(p, 0, members, p->pattern_count);
-	for (uint32_t i = PATTERN_START; i < p->state_count && !p->err; i++)
-		expand(p, i, members);
-	free(members);
-	return p;
+	if (p->pattern_count == config->route_count && p->patterns && p->scratch)
+		return p;
+	patterns_free(p);
+	errno = ENOMEM;
+	return NULL;
 }
 
 void patterns_free(struct patterns *patterns)
@@ -233,30 +234,87 @@ void patterns_free(struct patterns *patterns)
 		return;
 	for (uint32_t i = 0; i < patterns->pattern_count; i++)
 		free(patterns->patterns[i].text);
-	for (uint32_t i = PATTERN_START; i < patterns->state_count; i++)
+	for (uint32_t i = FIRST_STATE; i < patterns->state_count; i++)
 		free(patterns->states[i].members);
+	free(patterns->scratch);
 	free(patterns->patterns);
 	free(patterns->states);
 	free(patterns->edges);
 	free(patterns);
 }
 
-int patterns_load(const struct patterns *patterns, int map_fd)
+static int load(struct patterns *p)
 {
-	if (!patterns)
-		return -ENOMEM;
-	if (patterns->err)
-		return log_errno(patterns->err, "routes: the patterns cannot be compiled");
-	for (uint32_t i = 0; i < patterns->edge_count; i++)
-		if (bpf_map_update_elem(map_fd, &patterns->edges[i].from, &patterns->edges[i].to,
-					BPF_ANY))
-			return log_errno(-errno, "routes: too many patterns for the kernel's table");
+	for (; p->map_fd >= 0 && p->loaded < p->edge_count; p->loaded++)
+		if (bpf_map_update_elem(p->map_fd, &p->edges[p->loaded].from,
+					&p->edges[p->loaded].to, BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+uint32_t patterns_start(struct patterns *patterns, const char *service)
+{
+	uint32_t count = 0, start, *members;
+
+	if (!patterns || patterns->err)
+		return 0;
+	members = patterns->scratch + patterns->pattern_count;
+	for (uint32_t i = 0; i < patterns->pattern_count; i++)
+		if (glob_matches(patterns->patterns[i].service, service))
+			members[count++] = i;
+	if (!count)
+		return 0;
+	start = state_intern(patterns, 0, members, count);
+	for (; patterns->expanded < patterns->state_count && !patterns->err; patterns->expanded++)
+		expand(patterns, patterns->expanded, patterns->scratch);
+	if (!patterns->err)
+		patterns->err = load(patterns);
+	if (!patterns->err)
+		return start;
+	log_errno(patterns->err, "routes: too many patterns; the heuristic names the routes of %s",
+		  service);
 	return 0;
 }
 
 uint32_t patterns_states(const struct patterns *patterns)
 {
-	return patterns && patterns->state_count > PATTERN_START ? patterns->state_count : 0;
+	return patterns && patterns->state_count > FIRST_STATE ? patterns->state_count : 0;
+}
+
+static const struct pattern_state *edge_find(const struct patterns *patterns, uint32_t state,
+					     uint64_t segment)
+{
+	const struct pattern_state *any = NULL;
+
+	for (uint32_t i = 0; i < patterns->edge_count; i++) {
+		const struct edge *edge = &patterns->edges[i];
+
+		if (edge->from.state != state)
+			continue;
+		if (edge->from.segment == segment)
+			return &edge->to;
+		if (edge->from.segment == PATTERN_ANY)
+			any = &edge->to;
+	}
+	return any;
+}
+
+const char *patterns_match(struct patterns *patterns, const char *service, const char *path)
+{
+	uint32_t state = patterns_start(patterns, service);
+	const struct pattern_state *edge = NULL;
+
+	path += path[0] == '/';
+	while (state) {
+		uint32_t length = (uint32_t)strcspn(path, "/");
+
+		edge = edge_find(patterns, state, patterns_segment_hash(path, length));
+		if (!edge || !path[length])
+			break;
+		state = edge->next;
+		path += length + 1;
+	}
+	return state && edge && edge->accepts ? patterns_text(patterns, edge->accepts - 1) : NULL;
 }
 
 const char *patterns_text(const struct patterns *patterns, uint32_t number)

@@ -152,7 +152,6 @@ static const char *const method_names[HTTP_METHOD_COUNT] = {
 static const char *const error_names[REQUEST_ERROR_COUNT] = {
 	[REQUEST_OK] = "",
 	[REQUEST_RESET] = "connection_reset",
-	[REQUEST_CLOSED] = "connection_closed",
 };
 
 static const char *const role_names[] = { "unknown", "server", "client" };
@@ -306,6 +305,12 @@ static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 		route_learn(state, key->route, unnamed);
 		route = route_name(state, key->route);
 	}
+	if (route && key->route < ROUTE_PATTERN_BASE && key->route != ROUTE_OTHER) {
+		const char *pattern =
+			patterns_match(state->patterns, endpoint->service->name, route);
+
+		route = pattern ? pattern : route;
+	}
 	endpoint->route = route ? route : "other";
 	snprintf(port, sizeof(port), "%u", key->port);
 	if (key->status)
@@ -439,6 +444,53 @@ static void threshold_set(struct state *state, struct request_slot *slot, struct
 	slot->threshold_us = threshold_us < UINT32_MAX ? (uint32_t)threshold_us : UINT32_MAX;
 }
 
+static struct request_slot *slot_at(const struct state *state, uint32_t index)
+{
+	return (struct request_slot *)(state->slots.base + index * sizeof(struct request_slot));
+}
+
+/* Slots that may hold something, all mapped; 0 when they cannot be. */
+static uint32_t slots_used(struct state *state)
+{
+	uint32_t used = *(volatile __u32 *)&state->shared->slots_used;
+
+	if (used > state->slots_max)
+		used = state->slots_max;
+	return growing_map_cover(&state->slots, used * sizeof(struct request_slot)) ? 0 : used;
+}
+
+/*
+ * A process has its service: what it counted so far becomes the service's, slot by slot, so
+ * that an endpoint keeps the slot it got first. What the service has already stays where it is
+ * and is folded by the sweep.
+ */
+static void process_named(void *context, uint32_t index, const struct service *service)
+{
+	struct state *state = context;
+	struct maps *maps = state->environment->maps;
+	uint32_t used = slots_used(state);
+
+	maps->services[service->id].pattern_start =
+		patterns_start(state->patterns, service->name);
+	state->shared->pattern_states = patterns_states(state->patterns);
+	for (uint32_t at = 0; at < used; at++) {
+		struct request_slot *slot = slot_at(state, at);
+		struct request_key was = slot->key, key = slot->key;
+		const char *route = route_name(state, key.route);
+
+		if (was.service != (SERVICE_PROVISIONAL | index) || state->endpoints[at].leaving ||
+		    (route && patterns_match(state->patterns, service->name, route)))
+			continue;
+		key.service = service->id;
+		if (bpf_map_update_elem(state->keys_fd, &key, &at, BPF_NOEXIST))
+			continue;
+		slot->key = key;
+		bpf_map_delete_elem(state->keys_fd, &was);
+		__atomic_fetch_add(&maps->services[service->id].keys, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&maps->processes[index].keys, 1, __ATOMIC_RELAXED);
+	}
+}
+
 static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t index)
 {
 	struct endpoint *endpoint = &state->endpoints[index];
@@ -500,17 +552,11 @@ static void sweep_streams(struct state *state)
 static void sweep(void *context, uint64_t now_ns)
 {
 	struct state *state = context;
-	uint32_t used = *(volatile __u32 *)&state->shared->slots_used, in_use = 0;
+	uint32_t used = slots_used(state), in_use = 0;
 
 	(void)now_ns;
-	if (used > state->slots_max)
-		used = state->slots_max;
-	if (growing_map_cover(&state->slots, used * sizeof(struct request_slot)))
-		return;
 	for (uint32_t index = 0; index < used; index++) {
-		struct request_slot *slot =
-			(struct request_slot *)(state->slots.base +
-						index * sizeof(struct request_slot));
+		struct request_slot *slot = slot_at(state, index);
 
 		if (!*(volatile __u32 *)&slot->key.service)
 			continue;
@@ -567,6 +613,8 @@ static void stop(void *context)
 
 	if (!state)
 		return;
+	if (state->environment->processes->named_context == state)
+		state->environment->processes->named = NULL;
 	growing_map_close(&state->slots);
 	growing_map_close(&state->streams);
 	if (state->shared)
@@ -619,15 +667,17 @@ static int start(struct probe_environment *environment, struct attached *attache
 			err = -ENOMEM;
 	}
 	if (!err) {
-		state->patterns = patterns_new(environment->config);
-		err = patterns_load(state->patterns, map_fd(attached->object, "pl_patterns"));
+		state->patterns = patterns_new(environment->config,
+					       map_fd(attached->object, "pl_patterns"));
+		err = state->patterns ? 0 : -ENOMEM;
 	}
 	if (err) {
 		stop(state);
 		return err;
 	}
 	state->shared->arrival_stamps = environment->config->arrival_stamps;
-	state->shared->pattern_states = patterns_states(state->patterns);
+	environment->processes->named_context = state;
+	environment->processes->named = process_named;
 	*ret_state = state;
 	return 0;
 }
