@@ -40,8 +40,9 @@ def blocks(log):
 
 
 def state(agent, service):
+    name = named(service)
     return max((value for labels, value in agent.metrics().select("plimsoll_budget_state")
-                if named(service) in (labels.get("service"), labels.get("service_name"))), default=None)
+                if name in (labels.get("service"), labels.get("service_name"))), default=None)
 
 
 @test

@@ -81,5 +81,9 @@ def register():
 
 
 if os.access(AGENT, os.X_OK) and os.geteuid() == 0:
-    register()
+    try:
+        register()
+    except Exception as error:
+        print(f"Bail out! doctor: {error}")
+        sys.exit(1)
 main()
