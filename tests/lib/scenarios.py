@@ -545,7 +545,7 @@ for _family in ("read-write", "send-recv", "msg", "vector", "peek", "uring", "ur
 
 @scenario
 def counts_what_sendmmsg_and_recvmmsg_move_or_counts_the_loss(world):
-    """Their buffers are not followed (docs/LIMITS.md): a loss that is told, and no false request."""
+    """Their buffers are not followed (docs/LIMITS.md): a loss that is told, no false request."""
     server = world.server("mmsg", "--io", "mmsg")
     world.client("mmsg", server, "--io", "mmsg", "--path", "/mmsg", "run", 23)
     for role in ("server", "client"):
