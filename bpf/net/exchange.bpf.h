@@ -283,8 +283,12 @@ static __always_inline __u32 slot_new(struct request_key *key, struct request_sh
 	struct request_slot *slot;
 	__u32 index, *known;
 
+	/* one service with many endpoints must not blind the others: each gets its `other` */
+	if (key->route != ROUTE_OTHER && tap_shared->slots_free <= tap_shared->slots_reserved)
+		return ~0u;
 	if (bpf_map_pop_elem(&pl_request_free, &index))
 		return ~0u;
+	atomic_add(&tap_shared->slots_free, -1);
 	slot = bpf_map_lookup_elem(&pl_request_slots, &index);
 	if (!slot)
 		return ~0u;
@@ -296,6 +300,7 @@ static __always_inline __u32 slot_new(struct request_key *key, struct request_sh
 		/* race: another CPU made it; or the map is full */
 		__builtin_memset(&slot->key, 0, sizeof(slot->key));
 		bpf_map_push_elem(&pl_request_free, &index, 0);
+		atomic_add(&tap_shared->slots_free, 1);
 		known = bpf_map_lookup_elem(&pl_request_keys, key);
 		return known ? *known : ~0u;
 	}

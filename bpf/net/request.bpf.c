@@ -29,6 +29,7 @@ enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 
 #define MSG_PEEK      2
 #define RECEIVE_SHUTDOWN 1
+#define BOTH_SHUTDOWN	 3 /* close(2): nobody will read any more */
 #define PROTOCOL_TCP  6
 #define FAMILY_INET   2
 #define FAMILY_INET6  10
@@ -38,7 +39,8 @@ enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 struct call {
 	struct sock *sk;
 	struct source source;
-	__u64 flags;
+	__u32 flags;
+	__u32 open; /* entered and not returned from */
 };
 
 struct {
@@ -156,6 +158,12 @@ static __always_inline bool source_resolve(struct source *source, struct call *c
 	return false;
 }
 
+/* A FIN is a byte to the sequence numbers. 1 if this socket's has been read past. */
+static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread)
+{
+	return !unread && BPF_CORE_READ(sk, sk_shutdown) & RECEIVE_SHUTDOWN;
+}
+
 /*
  * Did the connection carry anything before this call? Then it was open before the agent, and may
  * be in the middle of something. A SYN of ours is acknowledged as one byte.
@@ -165,7 +173,7 @@ static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
 	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
-	__u64 received = BPF_CORE_READ(tcp, bytes_received) - unread;
+	__u64 received = BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread);
 	__u64 handed_over = BPF_CORE_READ(tcp, bytes_acked) + unacknowledged;
 
 	if (sent)
@@ -234,6 +242,8 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 		if (!sent)
 			unread = tcp->rcv_nxt - end;
 	}
+	if (!sent)
+		end -= end_was_read(sk, unread);
 	passage.scan->is_request = sent == (tap->role == REQUEST_ROLE_CLIENT);
 	message = message_of(tap, passage.scan);
 	if (!passage.scan->is_request) {
@@ -317,16 +327,14 @@ __noinline int responses_end(struct tap *tap, __u64 now_ns)
 }
 
 /*
- * Is there an answer that the client has yet to read? A socket whose both ends have said
- * goodbye is closed for TCP while its last bytes still wait to be received.
+ * May the client still read an answer? Once both ends have said goodbye the socket is closed for
+ * TCP while its last bytes wait to be received, or are being handed over at this moment: then the
+ * end of what there is to read is the end (end_read()). A program that never reads it is not told of.
  */
-static __always_inline bool answer_waits(struct sock *sk, struct tap *tap)
+static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap)
 {
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-
-	/* the peer's FIN counts as one byte */
 	return tap->role == REQUEST_ROLE_CLIENT && !BPF_CORE_READ(sk, sk_err) &&
-	       BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq) > 1;
+	       BPF_CORE_READ(sk, sk_socket);
 }
 
 static __always_inline int state_changed(struct sock *sk, int old, int state, enum tap_rung rung)
@@ -346,9 +354,10 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 	tap = tap_find(sk, rung);
 	if (!tap)
 		return 0;
-	waits = state == TCP_CLOSE && answer_waits(sk, tap);
+	waits = state == TCP_CLOSE && answer_may_come(sk, tap);
 	if ((state == TCP_CLOSE && !waits) ||
-	    (tap->role == REQUEST_ROLE_SERVER && (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK)))
+	    ((state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK) &&
+	     (tap->role == REQUEST_ROLE_SERVER || BPF_CORE_READ(sk, sk_shutdown) == BOTH_SHUTDOWN)))
 		responses_end(tap, bpf_ktime_get_ns());
 	if (state != TCP_CLOSE)
 		return 0;
@@ -384,6 +393,10 @@ static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *m
 	call = bpf_task_storage_get(&pl_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call)
 		return NULL;
+	/* kernel: a kretprobe has few instances; a call whose return it missed is still open */
+	if (create && call->open)
+		count_loss(process_current(), LOSS_MISSED);
+	call->open = create;
 	call->sk = sk;
 	call->source.kind = SOURCE_NONE;
 	if (task_is_io_uring(task))
@@ -476,10 +489,21 @@ int BPF_KPROBE(send_enter_kprobe, struct sock *sk, struct msghdr *message)
 	return 0;
 }
 
+/* The call that returns now, if its entry was seen. */
+static __always_inline struct call *call_return(void)
+{
+	struct call *call = call_find();
+
+	if (!call || !call->open)
+		return NULL;
+	call->open = 0;
+	return call;
+}
+
 SEC("?kretprobe/tcp_sendmsg")
 int BPF_KRETPROBE(send_kprobe, int count)
 {
-	struct call *call = call_find();
+	struct call *call = call_return();
 
 	return call && call->sk ? bytes_moved(call->sk, count, true, RUNG_KPROBE, call) : 0;
 }
@@ -497,7 +521,7 @@ int BPF_KPROBE(recv_enter_kprobe, struct sock *sk, struct msghdr *message, size_
 SEC("?kretprobe/tcp_recvmsg")
 int BPF_KRETPROBE(recv_kprobe, int count)
 {
-	struct call *call = call_find();
+	struct call *call = call_return();
 
 	if (!call || !call->sk || call->flags & MSG_PEEK)
 		return 0;
@@ -513,6 +537,7 @@ int BPF_KPROBE(sendpage_enter_kprobe, struct sock *sk)
 						 BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (call) {
+		call->open = 1;
 		call->sk = sk;
 		call->source.kind = SOURCE_NONE;
 	}
@@ -522,7 +547,7 @@ int BPF_KPROBE(sendpage_enter_kprobe, struct sock *sk)
 SEC("?kretprobe/tcp_sendpage")
 int BPF_KRETPROBE(sendpage_kprobe, int count)
 {
-	struct call *call = call_find();
+	struct call *call = call_return();
 
 	return call && call->sk ? bytes_moved(call->sk, count, true, RUNG_KPROBE, call) : 0;
 }

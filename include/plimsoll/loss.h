@@ -20,7 +20,7 @@
 	X(PIPELINE_FULL, "pipeline_full", 1, "more requests in flight on a connection than kept")  \
 	X(STATE_FULL, "state_full", 1, "the kernel had no memory for the state of a socket")       \
 	X(PROCESSES_FULL, "processes_full", 0, "more processes with sockets than kept")            \
-	X(RECURSION, "recursion", 0, "the kernel skipped a probe that was already running")
+	X(MISSED, "missed", 1, "the kernel did not run a probe it should have")
 
 enum loss_reason {
 #define X(name, label, costs, meaning) LOSS_##name,

@@ -74,6 +74,8 @@ static void connection_open(struct connection *connection, bool is_client)
 	/* sequence numbers that wrap soon */
 	tcp->write_seq = 0xfffffff0u;
 	tcp->copied_seq = tcp->rcv_nxt = 0xffffff00u;
+	tcp->snd_una = tcp->write_seq;
+	tcp->bytes_acked = is_client; /* its SYN */
 }
 
 static void connection_state(struct connection *connection, int state)
@@ -202,12 +204,21 @@ static void call_receive(struct connection *connection, struct msghdr *message, 
 		recv_tracepoint(NULL, sk, (int)length, 0);
 }
 
+/* What comes from the peer acknowledges all that was sent. */
+static void acknowledge(struct tcp_sock *tcp)
+{
+	tcp->bytes_acked += tcp->write_seq - tcp->snd_una;
+	tcp->snd_una = tcp->write_seq;
+}
+
 /* Data reaches the socket; nobody has read it yet. */
 static void connection_arrive(struct connection *connection, size_t length)
 {
 	struct sock *sk = (struct sock *)connection->socket;
 
+	acknowledge(connection->socket);
 	connection->socket->rcv_nxt += length;
+	connection->socket->bytes_received += length;
 	if (connection->rung == RUNG_FENTRY)
 		arrived_fentry(NULL, sk);
 	else if (connection->rung == RUNG_KPROBE)
@@ -267,6 +278,27 @@ static void connection_skip(struct connection *connection, bool sent, __u32 leng
 	} else {
 		connection->socket->rcv_nxt += length;
 		connection->socket->copied_seq += length;
+		connection->socket->bytes_received += length;
+	}
+}
+
+/* The peer has said goodbye, and the process reads that. */
+static void connection_read_end(struct connection *connection)
+{
+	struct sock *sk = (struct sock *)connection->socket;
+
+	sk->sk_shutdown |= RECEIVE_SHUTDOWN;
+	connection->socket->rcv_nxt++;
+	fake_function_result = 0;
+	if (connection->rung == RUNG_FENTRY) {
+		recv_fentry(NULL, sk, NULL, 0, 0);
+	} else if (connection->rung == RUNG_KPROBE) {
+		struct msghdr message = { 0 };
+
+		recv_enter_kprobe(&fake_regs, sk, &message, 0, 0);
+		recv_kprobe(&fake_regs, 0);
+	} else {
+		recv_tracepoint(NULL, sk, 0, 0);
 	}
 }
 

@@ -55,6 +55,7 @@ struct subject {
 		size_t end;	   /* where it ends in the queue */
 	} asked[PIPELINE_MAX + 1]; /* requests without an answer */
 	__u32 asked_count;
+	__u32 unsent;			      /* answers that may still be in the queue */
 	__u32 expected[HTTP_METHOD_COUNT][8]; /* answers by method and template */
 };
 
@@ -180,7 +181,7 @@ static void open_subject(struct subject *subject, __u8 kind)
 	subject->is_open = true;
 	subject->is_finished = false;
 	subject->until_close = -1;
-	subject->asked_count = 0;
+	subject->asked_count = subject->unsent = 0;
 	for (int i = 0; i < 2; i++)
 		subject->queues[i].at = subject->queues[i].length = 0;
 }
@@ -236,9 +237,12 @@ static void raw(struct subject *subject, struct script *script, bool sent)
 
 static void unseen(struct subject *subject, bool sent, __u32 length)
 {
+	flush_all(subject);
 	subject->is_dirty = true;
 	trace(subject, sent ? "sends unseen" : "receives unseen", NULL, length);
-	remember(subject, sent, "", 1);
+	/* none at all, or more than sequence numbers can tell, is no gap */
+	if (length && length <= 0x7fffffff)
+		remember(subject, sent, "", 1);
 	connection_skip(&subject->connection, sent, length);
 }
 
@@ -263,6 +267,11 @@ static void ask(struct subject *subject, __u8 which, size_t count)
 	    subject->asked_count >= ARRAY_COUNT(subject->asked) ||
 	    subject->queues[sent].length + 1024 > STREAM_MAX)
 		return;
+	/* more than the pipeline holds are lost on purpose */
+	if (subject->asked_count + subject->unsent >= ARRAY_COUNT(subject->asked)) {
+		flush(subject, !sent, STREAM_MAX);
+		subject->unsent = 0;
+	}
 	enqueue(subject, sent, request->head);
 	enqueue(subject, sent, request->body);
 	subject->asked[subject->asked_count].which = which;
@@ -286,6 +295,7 @@ static void answer(struct subject *subject, __u8 which, size_t count)
 	flush(subject, sent, count ? count : STREAM_MAX);
 	if (response->kind == 100)
 		return;
+	subject->unsent++;
 	if (response->kind == 503 && method != HTTP_HEAD) {
 		subject->until_close = which;
 		subject->asked_until_close = method;

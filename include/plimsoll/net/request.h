@@ -112,8 +112,8 @@ struct route_record {
 /* pl_request_shared[0], memory-mapped. */
 struct request_shared {
 	__u32 slots_used; /* no slot from here on has ever been used */
-	__u32 pad;
-	__u32 arrival_stamps; /* 0: latency begins at the read */
+	__u32 slots_free; /* on the stack; the last of them are kept for ROUTE_OTHER */
+	__u32 slots_reserved;
 	__u32 pattern_states; /* 0: no service has patterns */
 	__u64 streams; /* ever opened; 0 spares user space the walk over pl_streams */
 };

@@ -22,7 +22,8 @@
 
 #include "net/request.skel.h"
 
-#define ROUTES_MAX 16384
+#define ROUTES_MAX  16384
+#define OTHER_SHARE 8 /* one slot in so many is kept for overflow endpoints */
 
 enum {
 	SERVER_DURATION,
@@ -287,6 +288,21 @@ static bool record_take(void *context, const struct record_header *header)
 
 /* --- sweep ---------------------------------------------------------------------------------- */
 
+/* A key left behind by a process whose service has all the endpoints it may have. */
+static bool over_limit(struct state *state, const struct request_key *key,
+		       const struct service *service)
+{
+	const struct maps *maps = state->environment->maps;
+	struct request_key own = *key;
+	uint32_t index;
+
+	if (!(key->service & SERVICE_PROVISIONAL) ||
+	    maps->services[service->id].keys < maps->shared->keys_per_service)
+		return false;
+	own.service = service->id;
+	return bpf_map_lookup_elem(state->keys_fd, &own, &index) != 0;
+}
+
 static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 			   const struct request_key *key)
 {
@@ -311,7 +327,7 @@ static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 
 		route = pattern ? pattern : route;
 	}
-	endpoint->route = route ? route : "other";
+	endpoint->route = route && !over_limit(state, key, endpoint->service) ? route : "other";
 	snprintf(port, sizeof(port), "%u", key->port);
 	if (key->status)
 		snprintf(status, sizeof(status), "%u", key->status);
@@ -427,6 +443,8 @@ static void give_back(struct state *state, struct request_slot *slot, uint32_t i
 	memset(&state->endpoints[index], 0, sizeof(state->endpoints[index]));
 	if (bpf_map_update_elem(state->free_fd, NULL, &index, 0))
 		log_debug("request slot %u cannot be given back: %s", index, strerror(errno));
+	else
+		__atomic_fetch_add(&state->shared->slots_free, 1, __ATOMIC_RELAXED);
 }
 
 /* The line above which the kernel tells of a request, judged where the request ends. */
@@ -479,6 +497,7 @@ static void process_named(void *context, uint32_t index, const struct service *s
 		const char *route = route_name(state, key.route);
 
 		if (was.service != (SERVICE_PROVISIONAL | index) || state->endpoints[at].leaving ||
+		    maps->services[service->id].keys >= maps->shared->keys_per_service ||
 		    (route && patterns_match(state->patterns, service->name, route)))
 			continue;
 		key.service = service->id;
@@ -675,7 +694,8 @@ static int start(struct probe_environment *environment, struct attached *attache
 		stop(state);
 		return err;
 	}
-	state->shared->arrival_stamps = environment->config->arrival_stamps;
+	state->shared->slots_free = state->slots_max;
+	state->shared->slots_reserved = state->slots_max / OTHER_SHARE;
 	environment->processes->named_context = state;
 	environment->processes->named = process_named;
 	*ret_state = state;
