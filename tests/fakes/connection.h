@@ -38,7 +38,7 @@ static void machine_reset(void)
 	fake_kernel_reset();
 	fake_maps_reset();
 	for (__u32 index = FAKE_SLOTS; index-- > 0;)
-		bpf_map_push_elem(&pl_request_free, &index, 0);
+		bpf_map_push_elem(&pl_req_free, &index, 0);
 	for (__u32 index = FAKE_SLOTS; index-- > PROCESS_UNKNOWN + 1;)
 		bpf_map_push_elem(&pl_process_free, &index, 0);
 	shared = shared_get();
@@ -47,7 +47,8 @@ static void machine_reset(void)
 	shared->threshold_ns = 1000000 * MS;
 	for (__u32 i = 0; i <= BOUNDS_MAX; i++)
 		shared->bounds_ns[i] = i < 20 ? MS << i : BOUND_NONE;
-	request_shared_get()->arrival_stamps = 1;
+	request_shared_get()->slots_free = FAKE_SLOTS;
+	request_shared_get()->slots_reserved = 4;
 }
 
 static void clock_step(__u64 ns)
@@ -335,7 +336,7 @@ static __u64 counted(int status)
 {
 	__u64 count = 0;
 
-	fake_map_for_each(&pl_request_slots, element)
+	fake_map_for_each(&pl_req_slots, element)
 	{
 		const struct request_slot *slot = element->value;
 
@@ -347,7 +348,7 @@ static __u64 counted(int status)
 
 static struct request_slot *counted_slot(enum http_method method, int status, __u64 route)
 {
-	fake_map_for_each(&pl_request_slots, element)
+	fake_map_for_each(&pl_req_slots, element)
 	{
 		struct request_slot *slot = element->value;
 
