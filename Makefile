@@ -19,7 +19,7 @@ PACKAGES_BUILD := clang llvm bpftool gcc libc6-dev make pkg-config libbpf-dev li
 PACKAGES_TEST  := libcmocka-dev python3 nginx-light wrk curl apache2-utils prometheus redis-server \
 	iproute2 libclang-rt-14-dev busybox-static qemu-system-x86 cpio xz-utils zstd lz4 \
 	liburing-dev jq
-PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck bear
+PACKAGES_LINT  := clang-format clang-tidy cppcheck shellcheck
 
 LIBS	  := libbpf libelf zlib libmicrohttpd yaml-0.1 libcap-ng
 WARN	  := -Wall -Wextra -Werror -Wshadow
@@ -141,8 +141,8 @@ vmtest: build unit ## the kernel and HTTP tests on Debian kernels under QEMU (KE
 docs: build ## regenerate docs/METRICS.md from the series declarations
 	$(Q)$(B)/plimsoll metrics-doc > docs/METRICS.md
 
-compile_commands.json: packages-lint
-	$(Q)bear -- $(MAKE) -B build
+compile_commands.json: Makefile ## what clangd and clang-tidy read
+	$(Q)tests/lint/compile_commands.py
 
 hooks: ## run lint before every commit of this clone
 	$(Q)git config core.hooksPath tests/lint/hooks

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Every kernel rename lives here, one function each, with its date. No #ifdef on versions anywhere. */
+/* Every kernel rename lives here, one function each, with its date. No #ifdef on versions anywhere.
+ */
 #ifndef LIB_CORE_COMPAT_BPF_H
 #define LIB_CORE_COMPAT_BPF_H
 

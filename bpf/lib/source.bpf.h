@@ -160,8 +160,8 @@ static long gather_step(__u32 index, struct gather *gather)
 
 	if (index >= gather->count || !gather->wanted)
 		return 1;
-	if (gather->kernel ? bpf_probe_read_kernel(&entry, sizeof(entry), from) :
-			     bpf_probe_read_user(&entry, sizeof(entry), from)) {
+	if (gather->kernel ? bpf_probe_read_kernel(&entry, sizeof(entry), from)
+			   : bpf_probe_read_user(&entry, sizeof(entry), from)) {
 		gather->failed = 1;
 		return 1;
 	}

@@ -104,10 +104,10 @@ static __always_inline struct kernfs_node *task_cgroup_node(struct task_struct *
 		return node;
 	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
 		return node;
-	bpf_probe_read_kernel(&css, sizeof(css),
-			      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
-				      sizeof(css) * bpf_core_enum_value(enum cgroup_subsys_id,
-									memory_cgrp_id));
+	bpf_probe_read_kernel(
+		&css, sizeof(css),
+		(void *)set + bpf_core_field_offset(struct css_set, subsys) +
+			sizeof(css) * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
 	return css ? BPF_CORE_READ(css, cgroup, kn) : node;
 }
 

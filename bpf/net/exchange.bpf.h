@@ -67,16 +67,16 @@ struct tap {
 	__u8 tries; /* calls looked at in vain while undecided */
 	__u8 streaming;
 	__u16 status;
-	__u8 method; /* of the request being read */
-	__u8 target; /* where its target begins in head; 0: not known yet */
-	__u16 left_out; /* requests in flight beyond what is kept */
-	__u32 slot;	    /* of the last request counted here: a guess that is checked */
-	__u64 arrival_ns;   /* of the oldest unread byte; 0: none unread */
-	__u64 entry_ns;	    /* of the send under way (function rungs) */
-	__u64 request_ns;   /* start of the request being read */
-	__u64 read_ns;	    /* when its first byte was read, 0: not measured */
+	__u8 method;	  /* of the request being read */
+	__u8 target;	  /* where its target begins in head; 0: not known yet */
+	__u16 left_out;	  /* requests in flight beyond what is kept */
+	__u32 slot;	  /* of the last request counted here: a guess that is checked */
+	__u64 arrival_ns; /* of the oldest unread byte; 0: none unread */
+	__u64 entry_ns;	  /* of the send under way (function rungs) */
+	__u64 request_ns; /* start of the request being read */
+	__u64 read_ns;	  /* when its first byte was read, 0: not measured */
 	__u64 first_byte_ns;
-	__u64 last_ns; /* of the response's last byte so far */
+	__u64 last_ns;	 /* of the response's last byte so far */
 	__u64 stream_ns; /* when the connection became a stream */
 	struct exchange current;
 	struct message request;
@@ -84,7 +84,7 @@ struct tap {
 	__u8 status_line[STATUS_LINE_BYTES];
 	__u8 status_length;
 	__u8 unverified; /* the head began with too few bytes to tell what it is */
-	__u8 released; /* the hold on its process is given back */
+	__u8 released;	 /* the hold on its process is given back */
 	__u8 pad[5];
 	__u8 head[PATH_MAX_BYTES + 16]; /* the first bytes of the request head */
 };
@@ -129,14 +129,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct request_shared);
-} pl_request_shared SEC(".maps");
+} pl_req_shared SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct request_key);
 	__type(value, __u32);
-} pl_request_keys SEC(".maps");
+} pl_req_keys SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -144,13 +144,13 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, struct request_slot);
-} pl_request_slots SEC(".maps");
+} pl_req_slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, 4096);
 	__uint(value_size, sizeof(__u32));
-} pl_request_free SEC(".maps");
+} pl_req_free SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -179,14 +179,14 @@ static __always_inline struct request_shared *request_shared_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&pl_request_shared, &zero);
+	return bpf_map_lookup_elem(&pl_req_shared, &zero);
 }
 
 /* --- counting ------------------------------------------------------------------------------- */
 
 __noinline int request_detail_send(struct tap *tap, __u32 index, __u32 reason)
 {
-	struct request_slot *slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+	struct request_slot *slot = bpf_map_lookup_elem(&pl_req_slots, &index);
 	struct request_record *record;
 
 	if (!tap || !slot)
@@ -286,22 +286,23 @@ static __always_inline __u32 slot_new(struct request_key *key, struct request_sh
 	/* one service with many endpoints must not blind the others: each gets its `other` */
 	if (key->route != ROUTE_OTHER && tap_shared->slots_free <= tap_shared->slots_reserved)
 		return ~0u;
-	if (bpf_map_pop_elem(&pl_request_free, &index))
+	if (bpf_map_pop_elem(&pl_req_free, &index))
 		return ~0u;
 	atomic_add(&tap_shared->slots_free, -1);
-	slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+	slot = bpf_map_lookup_elem(&pl_req_slots, &index);
 	if (!slot)
 		return ~0u;
 	slot->key = *key;
-	/* race: two CPUs may both write; the larger one wins soon enough, it only bounds a search */
+	/* race: two CPUs may both write; the larger one wins soon enough, it only bounds a search
+	 */
 	if (tap_shared->slots_used <= index)
 		tap_shared->slots_used = index + 1;
-	if (bpf_map_update_elem(&pl_request_keys, key, &index, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&pl_req_keys, key, &index, BPF_NOEXIST)) {
 		/* race: another CPU made it; or the map is full */
 		__builtin_memset(&slot->key, 0, sizeof(slot->key));
-		bpf_map_push_elem(&pl_request_free, &index, 0);
+		bpf_map_push_elem(&pl_req_free, &index, 0);
 		atomic_add(&tap_shared->slots_free, 1);
-		known = bpf_map_lookup_elem(&pl_request_keys, key);
+		known = bpf_map_lookup_elem(&pl_req_keys, key);
 		return known ? *known : ~0u;
 	}
 	return index;
@@ -319,7 +320,7 @@ __noinline __u32 slot_find(struct tap *tap, struct request_key *wanted)
 		return ~0u;
 	/* verifier: before 6.2 a key cannot lie in the memory behind an argument */
 	key = *wanted;
-	known = bpf_map_lookup_elem(&pl_request_keys, &key);
+	known = bpf_map_lookup_elem(&pl_req_keys, &key);
 	if (known)
 		return *known;
 	if (keys_take(&key, shared)) {
@@ -329,7 +330,7 @@ __noinline __u32 slot_find(struct tap *tap, struct request_key *wanted)
 	}
 	/* no room: the overflow endpoint of the service, which needs a slot too */
 	key.route = ROUTE_OTHER;
-	known = bpf_map_lookup_elem(&pl_request_keys, &key);
+	known = bpf_map_lookup_elem(&pl_req_keys, &key);
 	if (known)
 		return *known;
 	return slot_new(&key, tap_shared);
@@ -354,10 +355,10 @@ __noinline int count_exchange(struct tap *tap, __u32 error)
 	key.error = error;
 	key.route = tap->current.route;
 	index = tap->slot;
-	slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+	slot = bpf_map_lookup_elem(&pl_req_slots, &index);
 	if (!slot || !key_equals(&slot->key, &key)) {
 		index = slot_find(tap, &key);
-		slot = bpf_map_lookup_elem(&pl_request_slots, &index);
+		slot = bpf_map_lookup_elem(&pl_req_slots, &index);
 		if (!slot) {
 			return count_loss(tap->process, LOSS_KEYS_FULL);
 		}

@@ -58,8 +58,8 @@ struct route {
 	__u32 state;   /* of the pattern automaton; 0: no pattern can match any more */
 	__u32 accepts; /* pattern + 1 if the path may end here */
 	__u32 done;
-	__u32 skip;    /* segments of an absolute form's scheme and authority still to come */
-	__u32 start;   /* where the path begins */
+	__u32 skip;  /* segments of an absolute form's scheme and authority still to come */
+	__u32 start; /* where the path begins */
 	__u64 hash;
 	__u64 segment;
 };
@@ -89,7 +89,8 @@ struct scan {
 	__u32 length;
 	__u32 is_request; /* this direction carries requests */
 	__u64 now_ns;
-	/* verifier: what classify() found goes through memory, or every method is a path of its own */
+	/* verifier: what classify() found goes through memory, or every method is a path of its own
+	 */
 	__u32 method;
 	__u32 target;
 	__u8 first[24]; /* what it looks at */
@@ -165,11 +166,11 @@ __noinline int field_line(struct scan *scan, __u32 line, __u32 newline)
 			__u32 value = line + 13 + (at[13] == ' ');
 			const __u8 *type = scan->window.bytes + (value & WINDOW_MASK);
 
-			if ((load64(type) | LOWER) == 0x6576652f74786574ULL &&	   /* text/eve */
+			if ((load64(type) | LOWER) == 0x6576652f74786574ULL &&	 /* text/eve */
 			    (load64(type + 8) | LOWER) == 0x61657274732d746eULL) /* nt-strea */
 				scan->flags |= HEAD_EVENT_STREAM;
 		}
-	} else if (name == 0x726566736e617274ULL) { /* transfer */
+	} else if (name == 0x726566736e617274ULL) {			 /* transfer */
 		if ((load64(at + 8) | LOWER) == 0x6e69646f636e652dULL && /* -encodin */
 		    line_ends_chunked(scan, newline))
 			scan->flags |= HEAD_CHUNKED;
@@ -227,15 +228,15 @@ __noinline int scan_head(struct scan *scan)
 }
 
 /* Methods as the first eight bytes of a request, with the length of the word and its blank. */
-#define METHOD_WORDS(X)                                                                            \
-	X(HTTP_GET, 0x0000000020544547ULL, 4)                                                      \
-	X(HTTP_POST, 0x0000002054534f50ULL, 5)                                                     \
-	X(HTTP_PUT, 0x0000000020545550ULL, 4)                                                      \
-	X(HTTP_HEAD, 0x0000002044414548ULL, 5)                                                     \
-	X(HTTP_DELETE, 0x204554454c4544ULL, 7)                                                     \
-	X(HTTP_PATCH, 0x0000204843544150ULL, 6)                                                    \
-	X(HTTP_OPTIONS, 0x20534e4f4954504fULL, 8)                                                  \
-	X(HTTP_CONNECT, 0x205443454e4e4f43ULL, 8)                                                  \
+#define METHOD_WORDS(X)                           \
+	X(HTTP_GET, 0x0000000020544547ULL, 4)     \
+	X(HTTP_POST, 0x0000002054534f50ULL, 5)    \
+	X(HTTP_PUT, 0x0000000020545550ULL, 4)     \
+	X(HTTP_HEAD, 0x0000002044414548ULL, 5)    \
+	X(HTTP_DELETE, 0x204554454c4544ULL, 7)    \
+	X(HTTP_PATCH, 0x0000204843544150ULL, 6)   \
+	X(HTTP_OPTIONS, 0x20534e4f4954504fULL, 8) \
+	X(HTTP_CONNECT, 0x205443454e4e4f43ULL, 8) \
 	X(HTTP_TRACE, 0x0000204543415254ULL, 6)
 
 static __always_inline __u64 low_bytes(__u32 count)
@@ -291,16 +292,16 @@ __noinline int classify(struct scan *scan, __u32 length)
 	scan->target = 0;
 	if (!((word ^ 0x002e312f50545448ULL) & low_bytes(7) & seen)) /* HTTP/1. */
 		return length < 7 ? FIRST_PARTIAL : FIRST_RESPONSE;
-#define X(name, text, size)                                                                        \
-	if (!((word ^ (text)) & low_bytes(size) & seen)) {                                         \
-		if (length < (size) + 1)                                                           \
-			return FIRST_PARTIAL;                                                      \
-		scan->method = name;                                                               \
-		scan->target = size;                                                               \
-		if (name != HTTP_CONNECT && scan->first[size] != '/' &&                            \
-		    scan->first[size] != '*' && (scan->first[size] | 0x20) != 'h')                 \
-			return FIRST_UNKNOWN;                                                      \
-		return FIRST_REQUEST;                                                              \
+#define X(name, text, size)                                                        \
+	if (!((word ^ (text)) & low_bytes(size) & seen)) {                         \
+		if (length < (size) + 1)                                           \
+			return FIRST_PARTIAL;                                      \
+		scan->method = name;                                               \
+		scan->target = size;                                               \
+		if (name != HTTP_CONNECT && scan->first[size] != '/' &&            \
+		    scan->first[size] != '*' && (scan->first[size] | 0x20) != 'h') \
+			return FIRST_UNKNOWN;                                      \
+		return FIRST_REQUEST;                                              \
 	}
 	METHOD_WORDS(X)
 #undef X
@@ -418,7 +419,8 @@ static long route_step(__u32 index, struct route_walk *walk)
 		route->length += taken;
 		route->digits += count_marks(digits);
 		route->others += taken - count_marks((digits | hex_letters(word) |
-						      (equal_bytes(word, '-') & HIGHS)) & mask);
+						      (equal_bytes(word, '-') & HIGHS)) &
+						     mask);
 	}
 	route->at += taken;
 	if (!marks && !route->done)
@@ -428,8 +430,8 @@ static long route_step(__u32 index, struct route_walk *walk)
 		route->start = route->at;
 	} else {
 		pattern_advance(route);
-		route->hash = hash_mix(route->hash,
-				       segment_is_id(route) ? HASH_ID : route->segment);
+		route->hash =
+			hash_mix(route->hash, segment_is_id(route) ? HASH_ID : route->segment);
 	}
 	route->at++;
 	route->length = route->digits = route->others = 0;

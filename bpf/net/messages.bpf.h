@@ -17,7 +17,7 @@ static __always_inline struct message *message_of(struct tap *tap, struct scan *
 }
 
 static __always_inline struct stream_slot *stream_slot_of(struct tap *tap, __u32 kind,
-							 __u32 *ret_at)
+							  __u32 *ret_at)
 {
 	__u32 process = tap->process;
 
@@ -180,8 +180,8 @@ __noinline int response_complete(struct tap *tap)
 	if (!tap->pending) {
 		/* 408 is what a server says to a connection that never asked */
 		if (tap->status != 408)
-			count_loss(tap->process, tap->flags & TAP_MIDSTREAM ? LOSS_MIDSTREAM :
-									      LOSS_UNPAIRED);
+			count_loss(tap->process,
+				   tap->flags & TAP_MIDSTREAM ? LOSS_MIDSTREAM : LOSS_UNPAIRED);
 		tap->flags &= ~TAP_MIDSTREAM;
 		return 0;
 	}
@@ -191,7 +191,7 @@ __noinline int response_complete(struct tap *tap)
 
 /* What follows a response head, by its status, its fields and the request's method. */
 __noinline int response_head_complete(struct tap *tap, struct scan *scan, __u32 flags,
-					     __u64 content_length)
+				      __u64 content_length)
 {
 	__u32 status = 0;
 	bool no_body;
@@ -212,8 +212,8 @@ __noinline int response_head_complete(struct tap *tap, struct scan *scan, __u32 
 		request_begins(tap, scan, 0);
 		tap->request.state = MESSAGE_LOST;
 	}
-	if (status == 101 || (status / 100 == 2 && tap->current.method == HTTP_CONNECT &&
-			      tap->pending)) {
+	if (status == 101 ||
+	    (status / 100 == 2 && tap->current.method == HTTP_CONNECT && tap->pending)) {
 		enum stream_kind kind = status == 101 ? STREAM_WEBSOCKET : STREAM_TUNNEL;
 
 		response_complete(tap);
@@ -320,7 +320,8 @@ static __always_inline void keep_response(struct tap *tap, const __u8 *from, __u
 }
 
 /* A head begins with this byte. */
-static __always_inline void message_begins(struct tap *tap, struct scan *scan, struct message *message)
+static __always_inline void message_begins(struct tap *tap, struct scan *scan,
+					   struct message *message)
 {
 
 	message->state = MESSAGE_HEAD;
@@ -346,7 +347,8 @@ static __always_inline void message_begins(struct tap *tap, struct scan *scan, s
 	}
 }
 
-static __always_inline void head_complete(struct tap *tap, struct scan *scan, struct message *message)
+static __always_inline void head_complete(struct tap *tap, struct scan *scan,
+					  struct message *message)
 {
 	__u32 flags = message->flags;
 
@@ -417,8 +419,7 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 		__u32 kind;
 
 		/* RFC 9112 2.2: an empty line before a request is to be ignored */
-		if (count >= 2 && scan->is_request &&
-		    scan->window.bytes[CARRY_MAX] == '\r' &&
+		if (count >= 2 && scan->is_request && scan->window.bytes[CARRY_MAX] == '\r' &&
 		    scan->window.bytes[CARRY_MAX + 1] == '\n') {
 			scan->offset += 2;
 			return 1;
@@ -438,8 +439,7 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 			tap->target = scan->target;
 		}
 	}
-	if (message->state == MESSAGE_HEAD && scan->is_request &&
-	    tap->head_length < PATH_MAX_BYTES)
+	if (message->state == MESSAGE_HEAD && scan->is_request && tap->head_length < PATH_MAX_BYTES)
 		keep_request(tap, scan->window.bytes + CARRY_MAX, count);
 	if (message->state == MESSAGE_HEAD && !scan->is_request &&
 	    tap->status_length < STATUS_LINE_BYTES)
@@ -558,7 +558,8 @@ __noinline int chunk_lines(struct message *message, struct scan *scan, __u32 cou
 	return 0;
 }
 
-static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, struct message *message)
+static __always_inline bool chunk_window(struct tap *tap, struct scan *scan,
+					 struct message *message)
 {
 	__u32 count = min(scan->length - scan->offset, (__u32)WINDOW_MAX);
 	int got = window_read(scan, scan->offset, count);
@@ -573,7 +574,8 @@ static __always_inline bool chunk_window(struct tap *tap, struct scan *scan, str
 }
 
 /* A body of known length, or one chunk, has been seen to its end. */
-static __always_inline void body_part_complete(struct tap *tap, struct scan *scan, struct message *message)
+static __always_inline void body_part_complete(struct tap *tap, struct scan *scan,
+					       struct message *message)
 {
 	if (message->state == MESSAGE_BODY) {
 		message_complete(tap, scan);

@@ -23,17 +23,17 @@ char LICENSE[] SEC("license") = "GPL";
 
 enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 
-#define SCAN_SEND 0
-#define SCAN_RECV 1
+#define SCAN_SEND  0
+#define SCAN_RECV  1
 #define SCAN_OTHER 2
 
-#define MSG_PEEK      2
+#define MSG_PEEK	 2
 #define RECEIVE_SHUTDOWN 1
 #define BOTH_SHUTDOWN	 3 /* close(2): nobody will read any more */
-#define PROTOCOL_TCP  6
-#define FAMILY_INET   2
-#define FAMILY_INET6  10
-#define STEPS_MAX     2048 /* message parts and windows in one call */
+#define PROTOCOL_TCP	 6
+#define FAMILY_INET	 2
+#define FAMILY_INET6	 10
+#define STEPS_MAX	 2048 /* message parts and windows in one call */
 
 /* What a function rung keeps between the entry and the return of a call. */
 struct call {
@@ -52,8 +52,8 @@ struct {
 
 static __always_inline bool is_tcp(struct sock *sk, enum tap_rung rung)
 {
-	__u16 family = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_family) :
-					     sk->__sk_common.skc_family;
+	__u16 family = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_family)
+					   : sk->__sk_common.skc_family;
 	__u16 protocol = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, sk_protocol) : sk->sk_protocol;
 
 	return protocol == PROTOCOL_TCP && (family == FAMILY_INET || family == FAMILY_INET6);
@@ -224,7 +224,8 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 	passage.scan->now_ns = 0;
 	passage.scan->source.kind = SOURCE_NONE;
 	source_resolve(&passage.scan->source, call);
-	if (tap->protocol == TAP_UNDECIDED && !tap_decide(tap, passage.scan, sent, sock_ports(sk, rung)))
+	if (tap->protocol == TAP_UNDECIDED &&
+	    !tap_decide(tap, passage.scan, sent, sock_ports(sk, rung)))
 		goto consumed;
 
 	if (rung == RUNG_KPROBE) {
@@ -280,8 +281,8 @@ static __always_inline int data_arrived(struct sock *sk, enum tap_rung rung)
 		return 0;
 	tap = tap_find(sk, rung);
 	if (!tap) {
-		state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state) :
-					      sk->__sk_common.skc_state;
+		state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state)
+					    : sk->__sk_common.skc_state;
 		if (state == TCP_LISTEN)
 			return 0;
 		tap = tap_create(sk, rung);
@@ -329,7 +330,8 @@ __noinline int responses_end(struct tap *tap, __u64 now_ns)
 /*
  * May the client still read an answer? Once both ends have said goodbye the socket is closed for
  * TCP while its last bytes wait to be received, or are being handed over at this moment: then the
- * end of what there is to read is the end (end_read()). A program that never reads it is not told of.
+ * end of what there is to read is the end (end_read()). A program that never reads it is not told
+ * of.
  */
 static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap)
 {
@@ -382,8 +384,7 @@ static __always_inline int end_read(struct sock *sk, enum tap_rung rung)
 
 /* --- rung fentry ---------------------------------------------------------------------------- */
 
-static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *message,
-					       bool create)
+static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *message, bool create)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct call *call;
@@ -445,7 +446,8 @@ int BPF_PROG(recv_enter_fentry, struct sock *sk, struct msghdr *message)
 	return 0;
 }
 
-/* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out. */
+/* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out.
+ */
 SEC("?fexit/tcp_recvmsg")
 int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, int flags)
 {

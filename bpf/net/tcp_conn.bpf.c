@@ -25,13 +25,13 @@ char LICENSE[] SEC("license") = "GPL";
 
 enum conn_rung { RUNG_STORAGE, RUNG_HASH };
 
-#define PROTOCOL_TCP   6
-#define FAMILY_INET    2
-#define FAMILY_INET6   10
-#define ERR_RESET      104
-#define ERR_TIMEOUT    110
-#define ERR_REFUSED    111
-#define ERR_HOST_DOWN  112
+#define PROTOCOL_TCP	     6
+#define FAMILY_INET	     2
+#define FAMILY_INET6	     10
+#define ERR_RESET	     104
+#define ERR_TIMEOUT	     110
+#define ERR_REFUSED	     111
+#define ERR_HOST_DOWN	     112
 #define ERR_HOST_UNREACHABLE 113
 #define ERR_NET_UNREACHABLE  101
 #define ERR_NET_DOWN	     100
@@ -322,8 +322,8 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 	if (!conn)
 		return 0;
 	if (state == TCP_LISTEN || state == TCP_SYN_SENT)
-		process = rung == RUNG_HASH ? process_current_without_environment() :
-					      process_current();
+		process = rung == RUNG_HASH ? process_current_without_environment()
+					    : process_current();
 	if (state == TCP_LISTEN) {
 		listening(sk, conn, process);
 	} else if (state == TCP_SYN_SENT) {
@@ -433,8 +433,8 @@ int conn_walk_traffic(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!sk || !conn || !shared || !conn->counted)
 		return 0;
 	if (BPF_CORE_READ((struct tcp_sock *)sk, bytes_received) == conn->received_bytes &&
-	    BPF_CORE_READ((struct tcp_sock *)sk, bytes_acked) -
-			    (conn->role == CONN_ROLE_CLIENT) == conn->sent_bytes)
+	    BPF_CORE_READ((struct tcp_sock *)sk, bytes_acked) - (conn->role == CONN_ROLE_CLIENT) ==
+		    conn->sent_bytes)
 		return 0;
 	slot = slot_of(conn);
 	if (slot)

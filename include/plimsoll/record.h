@@ -15,8 +15,8 @@ enum record_kind {
 
 struct record_header {
 	__u16 kind;
-	__u16 size; /* of the whole record */
-	__u32 pid;  /* tgid in the initial pid namespace; 0 where no process is known */
+	__u16 size;    /* of the whole record */
+	__u32 pid;     /* tgid in the initial pid namespace; 0 where no process is known */
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 };
 

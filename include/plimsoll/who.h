@@ -24,10 +24,10 @@
 enum ignored_protocol { IGNORED_TLS, IGNORED_HTTP2, IGNORED_OTHER, IGNORED_COUNT };
 
 struct process_slot {
-	__u32 service; /* written by user space: id, 0 while unknown */
-	__u32 tgid;    /* 0: slot is free */
-	__u32 keys;    /* request slots in use by this process while provisional */
-	__u32 sockets; /* that carry this index */
+	__u32 service;	  /* written by user space: id, 0 while unknown */
+	__u32 tgid;	  /* 0: slot is free */
+	__u32 keys;	  /* request slots in use by this process while provisional */
+	__u32 sockets;	  /* that carry this index */
 	__u32 ignored[4]; /* connections by enum ignored_protocol; drained */
 	__u32 losses[12]; /* by enum loss_reason; drained */
 	__u64 seen_ns;
@@ -39,7 +39,8 @@ _Static_assert(sizeof(struct process_slot) == 96, "process_slot is ABI");
 /* One per service id. */
 struct service_slot {
 	__u32 keys;	     /* request slots in use */
-	__u32 pattern_start; /* written by user space: where its paths enter the pattern automaton */
+	__u32 pattern_start; /* written by user space: where its paths enter the pattern automaton
+			      */
 };
 
 struct process_record {
@@ -48,7 +49,7 @@ struct process_record {
 	__u32 pad;
 	char comm[16];
 	char executable[64];
-	char otel[OTEL_VALUE_MAX]; /* "OTEL_SERVICE_NAME=..." or empty */
+	char otel[OTEL_VALUE_MAX];		     /* "OTEL_SERVICE_NAME=..." or empty */
 	char cgroup[CGROUP_LEVELS][CGROUP_NAME_MAX]; /* leaf first */
 };
 
@@ -62,9 +63,9 @@ struct process_gone_record {
 
 /* pl_shared[0]: what all probes and user space share, memory-mapped. */
 struct shared {
-	__u32 agent_tgid;     /* its own traffic is not looked at */
+	__u32 agent_tgid; /* its own traffic is not looked at */
 	__u32 keys_per_service;
-	__u64 threshold_ns;   /* a request slower than this is worth a detail record */
+	__u64 threshold_ns;		 /* a request slower than this is worth a detail record */
 	__u64 bounds_ns[BOUNDS_MAX + 1]; /* ascending; unused ones are BOUND_NONE */
 };
 

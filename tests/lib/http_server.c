@@ -536,10 +536,9 @@ static void open_gate(int signal_number)
 
 static void usage(void)
 {
-	fprintf(stderr,
-		"usage: http_server [--port N] [--ipv6] [--io FAMILY] [--workers N] "
-		"[--truth FILE] [--raw]\n"
-		"--workers 0 is a thread per connection; SIGUSR1 opens /gate\n");
+	fprintf(stderr, "usage: http_server [--port N] [--ipv6] [--io FAMILY] [--workers N] "
+			"[--truth FILE] [--raw]\n"
+			"--workers 0 is a thread per connection; SIGUSR1 opens /gate\n");
 	exit(2);
 }
 

@@ -651,12 +651,12 @@ def loses_no_short_lived_client(world):
 def check_quantiles(world, what, low, high, roles=("server", "client")):
     """The exported quantiles lie between what the server and what the client measured."""
     for role in roles:
-        for text in ("0.5", "0.95", "0.99"):
-            q = float(text)
+        for text in ("50", "95", "99"):
+            q = float(text) / 100
 
             def value():
                 found = world.agent.metrics().select(
-                    "plimsoll_request_duration_quantile_seconds", role=role, quantile=text,
+                    "plimsoll_request_duration_percentile_seconds", role=role, percentile=text,
                     service_name=world.name(f"{what}-{role}"))
                 return found[0][1] if found and not math.isnan(found[0][1]) else None
 
@@ -700,8 +700,8 @@ def agrees_with_the_client_when_requests_wait_for_a_busy_server(world):
     check(true > 20 * inside, f"the server was saturated: {true} against {inside}")
 
     def p50():
-        return world.agent.metrics().sum("plimsoll_request_duration_quantile_seconds",
-                                         role="server", quantile="0.5",
+        return world.agent.metrics().sum("plimsoll_request_duration_percentile_seconds",
+                                         role="server", percentile="50",
                                          service_name=world.name("busy-server"))
 
     wait_until(lambda: abs(p50() - true) <= 0.025 * true + 50e-6,

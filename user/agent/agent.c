@@ -16,12 +16,12 @@
 
 #include "agent/health.h"
 #include "base/clock.h"
+#include "base/exit.h"
 #include "base/log.h"
 #include "channels/console.h"
-#include "cmd/cmd.h"
 
-#define DRAIN_NS    (100 * NS_PER_MS)
-#define VIEWS_MAX   2000
+#define DRAIN_NS  (100 * NS_PER_MS)
+#define VIEWS_MAX 2000
 
 /* --- configuration -------------------------------------------------------------------------- */
 
@@ -30,8 +30,8 @@ int agent_load_config(struct config *ret_config, const struct agent_options *opt
 	struct text problems = {};
 	int err;
 
-	err = options->config_path ? config_load(ret_config, options->config_path, &problems) :
-				     config_init(ret_config);
+	err = options->config_path ? config_load(ret_config, options->config_path, &problems)
+				   : config_init(ret_config);
 	if (!err) {
 		err = config_apply_environment(ret_config, &problems);
 		for (size_t i = 0; i < options->rung_count && !err; i++) {
@@ -184,10 +184,10 @@ static uint64_t requests_seen(const struct agent *agent)
 	struct family *family;
 	struct series *series;
 
-	family_for_each(agent->store, family) {
+	family_for_each (agent->store, family) {
 		if (strcmp(family->spec->name, "plimsoll_requests_total") != 0)
 			continue;
-		series_for_each(family, series)
+		series_for_each (family, series)
 			sum += series->value;
 	}
 	return (uint64_t)sum;
@@ -298,8 +298,8 @@ static int open_web(struct agent *agent)
 		return 0;
 	err = -errno;
 	return log_errno(err, "cannot listen on %s%s", agent->config.listen,
-			 err == -EADDRINUSE ? " (another agent? choose another with --listen)" :
-					      "");
+			 err == -EADDRINUSE ? " (another agent? choose another with --listen)"
+					    : "");
 }
 
 /* --- start ---------------------------------------------------------------------------------- */
@@ -336,9 +336,9 @@ static void share_bounds(struct agent *agent)
 	struct shared *shared = agent->maps.shared;
 
 	for (unsigned int i = 0; i <= BOUNDS_MAX; i++)
-		shared->bounds_ns[i] = i < agent->store->durations.count ?
-					       agent->store->durations.upper[i] :
-					       BOUND_NONE;
+		shared->bounds_ns[i] = i < agent->store->durations.count
+					       ? agent->store->durations.upper[i]
+					       : BOUND_NONE;
 	shared->threshold_ns = least_threshold_ns(&agent->config);
 }
 
@@ -356,8 +356,7 @@ static int open_kernel(struct agent *agent)
 	err = processes_init(&agent->processes, &agent->maps, agent->store);
 	if (err)
 		return err;
-	agent->ring =
-		ring_buffer__new(agent->maps.fds[MAP_RECORDS], record_taken, agent, NULL);
+	agent->ring = ring_buffer__new(agent->maps.fds[MAP_RECORDS], record_taken, agent, NULL);
 	if (!agent->ring)
 		return log_errno(-errno, "cannot open the ring buffer");
 	agent->environment = (struct probe_environment){
@@ -440,16 +439,15 @@ static void drop_privileges(void)
 
 static bool needs_restart(const struct config *old, const struct config *fresh)
 {
-	bool changed = strcmp(old->listen, fresh->listen) != 0 ||
-		       old->endpoints_per_service != fresh->endpoints_per_service ||
-		       old->endpoints_max != fresh->endpoints_max ||
-		       old->connections_max != fresh->connections_max ||
-		       old->processes_max != fresh->processes_max ||
-		       old->series_max != fresh->series_max ||
-		       old->ring_bytes != fresh->ring_bytes ||
-		       old->arrival_stamps != fresh->arrival_stamps ||
-		       old->route_count != fresh->route_count ||
-		       old->rung_count != fresh->rung_count;
+	bool changed =
+		strcmp(old->listen, fresh->listen) != 0 ||
+		old->endpoints_per_service != fresh->endpoints_per_service ||
+		old->endpoints_max != fresh->endpoints_max ||
+		old->connections_max != fresh->connections_max ||
+		old->processes_max != fresh->processes_max ||
+		old->series_max != fresh->series_max || old->ring_bytes != fresh->ring_bytes ||
+		old->arrival_stamps != fresh->arrival_stamps ||
+		old->route_count != fresh->route_count || old->rung_count != fresh->rung_count;
 
 	for (size_t i = 0; !changed && i < fresh->route_count; i++)
 		changed = strcmp(old->routes[i].pattern, fresh->routes[i].pattern) != 0 ||

@@ -70,8 +70,8 @@ static void checks(const struct agent *agent, struct text *json, struct tally *t
 			least = fmin(least, processes_completeness(&agent->processes, service));
 	}
 	check(json, tally, "completeness", least < 0.99 ? WARNING : HEALTHY,
-	      least < 0.99 ? "requests of a service were lost in the last minute" :
-			     "every request of the last minute was seen");
+	      least < 0.99 ? "requests of a service were lost in the last minute"
+			   : "every request of the last minute was seen");
 	check(json, tally, "budgets", firing ? WARNING : HEALTHY,
 	      firing ? "a service is over its budget" : "no alert is firing");
 }

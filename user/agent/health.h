@@ -7,8 +7,8 @@
 
 struct agent;
 
-const char *health_ready(const struct agent *agent); /* NULL: ready, or why not */
-const char *health_alive(const struct agent *agent); /* NULL: alive, or why not */
+const char *health_ready(const struct agent *agent);		     /* NULL: ready, or why not */
+const char *health_alive(const struct agent *agent);		     /* NULL: alive, or why not */
 int health_report(const struct agent *agent, struct text *ret_json); /* HTTP status */
 
 #endif

@@ -28,7 +28,8 @@ const struct series_spec self_series[] = {
 	[SELF_PROGRAM_RUNS] = { .name = "plimsoll_program_runs_total",
 				.kind = SERIES_COUNTER,
 				.labels = { "probe", "program" },
-				.help = "Runs of a BPF program (only while kernel.bpf_stats_enabled "
+				.help = "Runs of a BPF program (only while "
+					"kernel.bpf_stats_enabled "
 					"is 1)." },
 	[SELF_PROGRAM_SECONDS] = { .name = "plimsoll_program_run_seconds_total",
 				   .kind = SERIES_COUNTER,
@@ -86,10 +87,10 @@ const struct series_spec self_series[] = {
 			 .kind = SERIES_GAUGE,
 			 .unit = UNIT_SECONDS,
 			 .help = "What the last sweep of the kernel's tables took." },
-	[SELF_QUANTILE] = { .name = "plimsoll_request_duration_quantile_seconds",
+	[SELF_QUANTILE] = { .name = "plimsoll_request_duration_percentile_seconds",
 			    .kind = SERIES_GAUGE,
 			    .unit = UNIT_SECONDS,
-			    .labels = { "service_name", "role", "quantile" },
+			    .labels = { "service_name", "role", "percentile" },
 			    .help = "Over the last 30 s, within 2.2 % of the exact value." },
 	[SELF_RELOADS] = { .name = "plimsoll_config_reloads_total",
 			   .kind = SERIES_COUNTER,
@@ -131,10 +132,10 @@ void self_probe(struct self *self, const struct probe *probe)
 {
 	series_set(get(self, SELF_PROBE_UP, (const char *const[]){ probe->type->name }), probe->up);
 	if (probe->up)
-		series_set(get(self, SELF_PROBE_INFO,
-			       (const char *const[]){ probe->type->name,
-						      probe->attached.rung->name }),
-			   1);
+		series_set(
+			get(self, SELF_PROBE_INFO,
+			    (const char *const[]){ probe->type->name, probe->attached.rung->name }),
+			1);
 }
 
 static void programs(struct self *self, const struct probe *probe)
@@ -143,7 +144,8 @@ static void programs(struct self *self, const struct probe *probe)
 
 	if (!probe->up)
 		return;
-	bpf_object__for_each_program(program, probe->attached.object) {
+	bpf_object__for_each_program(program, probe->attached.object)
+	{
 		const char *values[] = { probe->type->name, bpf_program__name(program) };
 		struct bpf_prog_info info = {};
 		__u32 size = sizeof(info);
@@ -152,7 +154,8 @@ static void programs(struct self *self, const struct probe *probe)
 		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			continue;
 		count_up_to(get(self, SELF_PROGRAM_RUNS, values), (double)info.run_cnt);
-		count_up_to(get(self, SELF_PROGRAM_SECONDS, values), (double)info.run_time_ns / 1e9);
+		count_up_to(get(self, SELF_PROGRAM_SECONDS, values),
+			    (double)info.run_time_ns / 1e9);
 		count_up_to(get(self, SELF_PROGRAM_MISSES, values), (double)info.recursion_misses);
 		series_set(get(self, SELF_PROGRAM_INSTRUCTIONS, values), info.verified_insns);
 	}
@@ -204,7 +207,7 @@ void self_tick(struct self *self, const struct probe *probes, size_t probe_count
 		    (double)self->reloads_ok);
 	count_up_to(get(self, SELF_RELOADS, (const char *const[]){ "failed" }),
 		    (double)self->reloads_failed);
-	family_for_each(store, family)
+	family_for_each (store, family)
 		if (family->overflowed)
 			count_up_to(get(self, SELF_SERIES_OVERFLOW,
 					(const char *const[]){ family->spec->name }),
@@ -226,13 +229,13 @@ void self_services(struct self *self, const struct service_view *views, size_t c
 		const char *role = view->role == ROLE_CLIENT ? "client" : "server";
 
 		series_set(get(self, SELF_QUANTILE,
-			       (const char *const[]){ view->service, role, "0.5" }),
+			       (const char *const[]){ view->service, role, "50" }),
 			   view->p50_ms / 1e3);
 		series_set(get(self, SELF_QUANTILE,
-			       (const char *const[]){ view->service, role, "0.95" }),
+			       (const char *const[]){ view->service, role, "95" }),
 			   view->p95_ms / 1e3);
 		series_set(get(self, SELF_QUANTILE,
-			       (const char *const[]){ view->service, role, "0.99" }),
+			       (const char *const[]){ view->service, role, "99" }),
 			   view->p99_ms / 1e3);
 	}
 }

@@ -35,7 +35,7 @@ static uint64_t hash_seeded(uint64_t seed, const void *bytes, size_t size)
 	return fold(hash ^ size, 0xa0761d6478bd642fULL);
 }
 
-uint64_t hash_bytes(const void *bytes, size_t size)
+uint64_t hashmap_hash(const void *bytes, size_t size)
 {
 	return hash_seeded(0, bytes, size);
 }

@@ -43,6 +43,6 @@ void *hashmap_next(const struct hashmap *map, size_t *cursor);
 #define hashmap_for_each(map, cursor, value) \
 	for ((cursor) = 0; ((value) = hashmap_next((map), &(cursor))) != NULL;)
 
-uint64_t hash_bytes(const void *bytes, size_t size);
+uint64_t hashmap_hash(const void *bytes, size_t size);
 
 #endif

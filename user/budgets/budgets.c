@@ -166,7 +166,7 @@ static bool line_applies(const struct budgets *budgets, size_t index, const char
 	enum role line_role = line->role == ROLE_UNKNOWN ? ROLE_SERVER : line->role;
 
 	return line_role == role && !strcmp(budgets->endpoints[index], endpoint) &&
-	       glob_matches(line->service, service);
+	       config_glob_matches(line->service, service);
 }
 
 static struct window *window_for(struct budgets *budgets, struct selection *selection,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "budgets/window.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -175,6 +176,7 @@ void window_tick(struct window *window, uint64_t second)
 {
 	uint64_t passed, oldest, i;
 
+	assert(window->length_s); /* window_new() refuses it */
 	if (second <= window->second)
 		return;
 	passed = second - window->second;

@@ -29,17 +29,16 @@ static const char help[] =
 
 enum { OPTION_RUNG = 256, OPTION_LOG_FORMAT, OPTION_NO_COLOR, OPTION_NO_SCREEN };
 
-static const struct option options[] = {
-	{ "config", required_argument, NULL, 'c' },
-	{ "listen", required_argument, NULL, 'l' },
-	{ "rung", required_argument, NULL, OPTION_RUNG },
-	{ "log-format", required_argument, NULL, OPTION_LOG_FORMAT },
-	{ "no-color", no_argument, NULL, OPTION_NO_COLOR },
-	{ "no-screen", no_argument, NULL, OPTION_NO_SCREEN },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{}
-};
+static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+					 { "listen", required_argument, NULL, 'l' },
+					 { "rung", required_argument, NULL, OPTION_RUNG },
+					 { "log-format", required_argument, NULL,
+					   OPTION_LOG_FORMAT },
+					 { "no-color", no_argument, NULL, OPTION_NO_COLOR },
+					 { "no-screen", no_argument, NULL, OPTION_NO_SCREEN },
+					 { "verbose", no_argument, NULL, 'v' },
+					 { "help", no_argument, NULL, 'h' },
+					 {} };
 
 static int parse_format(const char *text, enum log_format *ret_format)
 {

@@ -6,12 +6,13 @@
 #include "cmd/cmd.h"
 #include "config/config.h"
 
-static const char help[] = "usage: plimsoll check-config [--quiet] FILE...\n"
-			   "\n"
-			   "Reads configuration files as the agent would and says what is wrong with\n"
-			   "them, one line each: file:line: key: reason.\n"
-			   "\n"
-			   "exit codes: 0 every file can be used, 2 one cannot\n";
+static const char help[] =
+	"usage: plimsoll check-config [--quiet] FILE...\n"
+	"\n"
+	"Reads configuration files as the agent would and says what is wrong with\n"
+	"them, one line each: file:line: key: reason.\n"
+	"\n"
+	"exit codes: 0 every file can be used, 2 one cannot\n";
 
 static int check(const char *path, bool quiet)
 {

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The commands of plimsoll, one file each; main.c holds the table. Exit codes are documented API. */
+/* The commands of plimsoll, one file each; main.c holds the table. */
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
-enum exit_code {
-	EXIT_OK = 0,
-	EXIT_RUNTIME = 1, /* something failed while running: port in use, out of memory */
-	EXIT_USAGE = 2,	  /* the command line or the configuration is wrong */
-	EXIT_KERNEL = 3,  /* the kernel or missing rights allow no probe at all */
-};
+#include "base/exit.h"
 
 /* argv[0] is the command's name. Each prints its own --help. */
 int cmd_agent(int argc, char **argv);

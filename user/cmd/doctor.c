@@ -48,9 +48,9 @@ static size_t examine(struct probe_environment *environment, struct finding *fin
 
 			finding->type = type;
 			finding->rung = rung;
-			finding->available = ladder_try(&ladder, environment->maps, rung,
-							finding->reason,
-							sizeof(finding->reason)) == 0;
+			finding->available =
+				ladder_try(&ladder, environment->maps, rung, finding->reason,
+					   sizeof(finding->reason)) == 0;
 			finding->chosen = finding->available && !chosen;
 			chosen |= finding->available;
 		}

@@ -205,7 +205,7 @@ size_t config_thresholds_ns(const struct config *config, uint64_t *ret_threshold
 	return count;
 }
 
-bool glob_matches(const char *pattern, const char *text)
+bool config_glob_matches(const char *pattern, const char *text)
 {
 	const char *star = NULL, *retry = NULL;
 

@@ -110,6 +110,6 @@ const char *budget_measure_name(enum budget_measure measure); /* "p95_response_t
 size_t config_thresholds_ns(const struct config *config, uint64_t *ret_thresholds, size_t max);
 
 /* Shell-style glob: * and ? only. */
-bool glob_matches(const char *pattern, const char *text);
+bool config_glob_matches(const char *pattern, const char *text);
 
 #endif

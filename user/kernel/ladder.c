@@ -164,7 +164,8 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		explain(ret_reason, RUNG_REASON_MAX, "open", ladder->probe, err);
 		return err;
 	}
-	bpf_object__for_each_program(program, attached->object) {
+	bpf_object__for_each_program(program, attached->object)
+	{
 		const char *name = bpf_program__name(program);
 		bool wanted = in_list(rung->programs, RUNG_PROGRAMS_MAX, name);
 
@@ -208,7 +209,8 @@ static int attach_programs(struct attached *attached, const struct rung *rung, b
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, attached->object) {
+	bpf_object__for_each_program(program, attached->object)
+	{
 		struct bpf_link *link;
 		int err;
 

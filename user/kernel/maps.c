@@ -12,8 +12,8 @@
 #include "config/config.h"
 
 static const char *const names[MAP_SHARED_COUNT] = {
-	[MAP_RECORDS] = "pl_records",	      [MAP_SHARED] = "pl_shared",
-	[MAP_PROCESS_OF] = "pl_process_of",   [MAP_PROCESSES] = "pl_processes",
+	[MAP_RECORDS] = "pl_records",		[MAP_SHARED] = "pl_shared",
+	[MAP_PROCESS_OF] = "pl_process_of",	[MAP_PROCESSES] = "pl_processes",
 	[MAP_PROCESS_FREE] = "pl_process_free", [MAP_SERVICES] = "pl_services",
 };
 
@@ -43,8 +43,8 @@ void maps_unmap(void *memory, size_t bytes)
 
 void *maps_mmap(int fd, size_t first_byte, size_t bytes, int *ret_err)
 {
-	void *memory = mmap(NULL, page_round(bytes), PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE, fd,
-			    (off_t)first_byte);
+	void *memory = mmap(NULL, page_round(bytes), PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE,
+			    fd, (off_t)first_byte);
 
 	*ret_err = memory == MAP_FAILED ? -errno : 0;
 	return memory == MAP_FAILED ? NULL : memory;
@@ -131,9 +131,9 @@ int maps_open(struct maps *maps, const struct config *config)
 			maps_mmap(maps->fds[MAP_PROCESSES], 0, maps->processes_size, &err);
 	}
 	if (!err)
-		maps->services = maps_mmap(maps->fds[MAP_SERVICES], 0,
-					   page_round(sizeof(struct service_slot) * SERVICES_MAX),
-					   &err);
+		maps->services =
+			maps_mmap(maps->fds[MAP_SERVICES], 0,
+				  page_round(sizeof(struct service_slot) * SERVICES_MAX), &err);
 	if (err)
 		return log_errno(err, "maps: cannot map the shared tables");
 	maps->shared->agent_tgid = (uint32_t)getpid();
@@ -162,7 +162,8 @@ int maps_share(const struct maps *maps, struct bpf_object *object)
 	struct bpf_map *map;
 	int err;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		for (int i = 0; i < MAP_SHARED_COUNT; i++) {
 			if (strcmp(bpf_map__name(map), names[i]) != 0)
 				continue;

@@ -71,9 +71,9 @@ void probe_start(struct probe *probe, const struct probe_type *type,
 		for (int i = 0; i < LADDER_RUNGS_MAX; i++)
 			if (probe->attached.reasons[i][0])
 				reason = probe->attached.reasons[i];
-		turn_off(probe, err == -EINVAL && forced && reason[0] == 'n' ?
-					"it has no rung of the name that was asked for" :
-					reason);
+		turn_off(probe, err == -EINVAL && forced && reason[0] == 'n'
+					? "it has no rung of the name that was asked for"
+					: reason);
 		return;
 	}
 	err = type->start ? type->start(environment, &probe->attached, &probe->state) : 0;

@@ -32,7 +32,8 @@ struct probe_type {
 	/* Before load. May be NULL. */
 	int (*configure)(const struct probe_environment *environment, struct bpf_object *object,
 			 const struct rung *rung);
-	/* Before attaching anything else of it: maps are there, programs run. 0 or negative errno. */
+	/* Before attaching anything else of it: maps are there, programs run. 0 or negative errno.
+	 */
 	int (*start)(struct probe_environment *environment, struct attached *attached,
 		     void **ret_state);
 	void (*stop)(void *state);

@@ -31,7 +31,8 @@ const struct series_spec processes_series[] = {
 		    .kind = SERIES_GAUGE,
 		    .unit = UNIT_RATIO,
 		    .labels = { "service_name" },
-		    .help = "Share of a service's requests of the last minute that was seen whole." },
+		    .help = "Share of a service's requests of the last minute that was seen "
+			    "whole." },
 	{}
 };
 
@@ -260,9 +261,9 @@ static void drain_slot(struct processes *processes, uint32_t index)
 		if (!ignored)
 			continue;
 		service = processes_service(processes, SERVICE_PROVISIONAL | index);
-		series_add(series_get(processes->ignored, (const char *const[]){
-								  service->name,
-								  ignored_labels[protocol] }),
+		series_add(series_get(processes->ignored,
+				      (const char *const[]){ service->name,
+							     ignored_labels[protocol] }),
 			   ignored);
 	}
 }

@@ -40,7 +40,8 @@ struct processes {
 	struct series_store *store;
 	struct family *losses, *ignored, *ratio;
 	uint64_t losses_total;
-	/* Called when an index gets its service, before the kernel counts under that. May be NULL. */
+	/* Called when an index gets its service, before the kernel counts under that. May be NULL.
+	 */
 	void (*named)(void *context, uint32_t index, const struct service *service);
 	void *named_context;
 };

@@ -2,8 +2,8 @@
 /*
  * Contract of the probe net/request: requests counted in the kernel.
  *
- * pl_request_keys maps a request_key to the index of a request_slot in
- * pl_request_slots (memory-mapped). The kernel only adds; user space takes the
+ * pl_req_keys maps a request_key to the index of a request_slot in
+ * pl_req_slots (memory-mapped). The kernel only adds; user space takes the
  * numbers out by atomic exchange with zero, so nothing is counted twice or lost.
  * A slot whose sum_ns is zero has nothing new.
  */
@@ -33,7 +33,7 @@ enum http_method {
 enum request_error { REQUEST_OK, REQUEST_RESET, REQUEST_ERROR_COUNT };
 
 /* Routes that are not a hash of a path. */
-#define ROUTE_OTHER	   1ULL /* the service has more endpoints than are kept */
+#define ROUTE_OTHER	   1ULL			 /* the service has more endpoints than are kept */
 #define ROUTE_PATTERN_BASE 0xffffffff00000000ULL /* | number of a pattern of the user's */
 
 #define PATH_MAX_BYTES 128 /* how much of a request head is kept */
@@ -109,13 +109,13 @@ struct route_record {
 	__u8 head[PATH_MAX_BYTES];
 };
 
-/* pl_request_shared[0], memory-mapped. */
+/* pl_req_shared[0], memory-mapped. */
 struct request_shared {
 	__u32 slots_used; /* no slot from here on has ever been used */
 	__u32 slots_free; /* on the stack; the last of them are kept for ROUTE_OTHER */
 	__u32 slots_reserved;
 	__u32 pattern_states; /* 0: no service has patterns */
-	__u64 streams; /* ever opened; 0 spares user space the walk over pl_streams */
+	__u64 streams;	      /* ever opened; 0 spares user space the walk over pl_streams */
 };
 
 /* The patterns of the user's as a deterministic automaton over path segments. */
@@ -126,8 +126,8 @@ struct pattern_step {
 };
 
 struct pattern_state {
-	__u32 next;	/* 0: no such edge */
-	__u32 accepts;	/* pattern number + 1 if a path may end in `next` */
+	__u32 next;    /* 0: no such edge */
+	__u32 accepts; /* pattern number + 1 if a path may end in `next` */
 };
 
 #define PATTERN_ANY 0ULL

@@ -161,14 +161,14 @@ static void hash_depends_on_every_byte_and_the_size(void **state)
 
 	(void)state;
 	for (size_t size = 0; size < sizeof(bytes); size++) {
-		uint64_t hash = hash_bytes(bytes, size);
+		uint64_t hash = hashmap_hash(bytes, size);
 
-		assert_true(hash == hash_bytes(bytes, size));
+		assert_true(hash == hashmap_hash(bytes, size));
 		if (size > 0)
-			assert_true(hash != hash_bytes(bytes, size - 1));
+			assert_true(hash != hashmap_hash(bytes, size - 1));
 		for (size_t bit = 0; bit < size * 8; bit++) {
 			bytes[bit / 8] ^= (unsigned char)(1 << (bit % 8));
-			assert_true(hash != hash_bytes(bytes, size));
+			assert_true(hash != hashmap_hash(bytes, size));
 			bytes[bit / 8] ^= (unsigned char)(1 << (bit % 8));
 		}
 	}
@@ -182,7 +182,7 @@ static void hash_spreads_counted_keys_evenly(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 65536; i++) {
-		uint64_t hash = hash_bytes(&i, sizeof(i));
+		uint64_t hash = hashmap_hash(&i, sizeof(i));
 
 		low[hash & 255]++;
 		high[hash >> 56]++;

@@ -69,17 +69,17 @@ static void globs_match_without_blowing_up(void **state)
 	char text[2001];
 
 	(void)state;
-	assert_true(glob_matches("*", ""));
-	assert_true(glob_matches("*", "nginx"));
-	assert_true(glob_matches("ng*x", "nginx"));
-	assert_true(glob_matches("n?inx", "nginx"));
-	assert_true(glob_matches("*a*b", "xaxbxb"));
-	assert_false(glob_matches("n?nx", "nginx"));
-	assert_false(glob_matches("", "nginx"));
-	assert_false(glob_matches("nginx", "nginx2"));
+	assert_true(config_glob_matches("*", ""));
+	assert_true(config_glob_matches("*", "nginx"));
+	assert_true(config_glob_matches("ng*x", "nginx"));
+	assert_true(config_glob_matches("n?inx", "nginx"));
+	assert_true(config_glob_matches("*a*b", "xaxbxb"));
+	assert_false(config_glob_matches("n?nx", "nginx"));
+	assert_false(config_glob_matches("", "nginx"));
+	assert_false(config_glob_matches("nginx", "nginx2"));
 	memset(text, 'a', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	assert_false(glob_matches("a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
+	assert_false(config_glob_matches("a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
 }
 
 static void thresholds_are_ascending_and_single(void **state)

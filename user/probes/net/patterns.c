@@ -80,7 +80,8 @@ static void split(struct pattern *pattern)
 
 		segment->text = at;
 		segment->length = (uint32_t)strcspn(at, "/");
-		segment->any = segment->length > 2 && at[0] == '{' && at[segment->length - 1] == '}';
+		segment->any =
+			segment->length > 2 && at[0] == '{' && at[segment->length - 1] == '}';
 		if (!at[segment->length])
 			return;
 		at += segment->length + 1;
@@ -196,8 +197,8 @@ static void expand(struct patterns *p, uint32_t index, uint32_t *next)
 		}
 		if (count && !done)
 			edge_add(p, index,
-				 literal ? patterns_segment_hash(literal->text, literal->length) :
-					   PATTERN_ANY,
+				 literal ? patterns_segment_hash(literal->text, literal->length)
+					 : PATTERN_ANY,
 				 next, count, depth + 1);
 	}
 }
@@ -260,7 +261,7 @@ uint32_t patterns_start(struct patterns *patterns, const char *service)
 		return 0;
 	members = patterns->scratch + patterns->pattern_count;
 	for (uint32_t i = 0; i < patterns->pattern_count; i++)
-		if (glob_matches(patterns->patterns[i].service, service))
+		if (config_glob_matches(patterns->patterns[i].service, service))
 			members[count++] = i;
 	if (!count)
 		return 0;
@@ -319,6 +320,6 @@ const char *patterns_match(struct patterns *patterns, const char *service, const
 
 const char *patterns_text(const struct patterns *patterns, uint32_t number)
 {
-	return patterns && number < patterns->pattern_count ? patterns->patterns[number].text :
-							      "other";
+	return patterns && number < patterns->pattern_count ? patterns->patterns[number].text
+							    : "other";
 }

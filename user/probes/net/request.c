@@ -42,10 +42,10 @@ enum {
 	FAMILY_COUNT
 };
 
-#define REQUEST_LABELS                                                                             \
-	{                                                                                          \
-		"service_name", "server_port", "http_request_method", "http_route",                \
-			"http_response_status_code", "error_type"                                  \
+#define REQUEST_LABELS                                                              \
+	{                                                                           \
+		"service_name", "server_port", "http_request_method", "http_route", \
+			"http_response_status_code", "error_type"                   \
 	}
 
 static const struct series_spec specs[FAMILY_COUNT + 1] = {
@@ -115,7 +115,8 @@ static const struct series_spec specs[FAMILY_COUNT + 1] = {
 	[ENDPOINT_SLOTS] = { .name = "plimsoll_endpoint_slots",
 			     .kind = SERIES_GAUGE,
 			     .labels = { "state" },
-			     .help = "Room for kinds of requests in the kernel's table (used, max)." },
+			     .help = "Room for kinds of requests in the kernel's table (used, "
+				     "max)." },
 	{}
 };
 
@@ -144,10 +145,11 @@ static const struct rung rungs[] = {
 };
 
 static const char *const method_names[HTTP_METHOD_COUNT] = {
-	[HTTP_METHOD_OTHER] = "_OTHER", [HTTP_GET] = "GET",	  [HTTP_POST] = "POST",
-	[HTTP_PUT] = "PUT",		[HTTP_HEAD] = "HEAD",	  [HTTP_DELETE] = "DELETE",
-	[HTTP_PATCH] = "PATCH",		[HTTP_OPTIONS] = "OPTIONS", [HTTP_CONNECT] = "CONNECT",
-	[HTTP_TRACE] = "TRACE",
+	[HTTP_METHOD_OTHER] = "_OTHER", [HTTP_GET] = "GET",
+	[HTTP_POST] = "POST",		[HTTP_PUT] = "PUT",
+	[HTTP_HEAD] = "HEAD",		[HTTP_DELETE] = "DELETE",
+	[HTTP_PATCH] = "PATCH",		[HTTP_OPTIONS] = "OPTIONS",
+	[HTTP_CONNECT] = "CONNECT",	[HTTP_TRACE] = "TRACE",
 };
 
 static const char *const error_names[REQUEST_ERROR_COUNT] = {
@@ -165,7 +167,7 @@ struct endpoint {
 	const char *route;
 	struct series *duration, *first_byte, *request_size, *response_size, *requests;
 	unsigned int generation; /* of the thresholds the slot was given */
-	bool leaving; /* its key is deleted; the next sweep gives it back */
+	bool leaving;		 /* its key is deleted; the next sweep gives it back */
 };
 
 struct route_entry {
@@ -317,7 +319,8 @@ static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 	endpoint->service = processes_service(state->environment->processes, key->service);
 	if (!route) {
 		/* the record that named it was lost; the next detail of it names it again */
-		snprintf(unnamed, sizeof(unnamed), "unnamed-%016llx", (unsigned long long)key->route);
+		snprintf(unnamed, sizeof(unnamed), "unnamed-%016llx",
+			 (unsigned long long)key->route);
 		route_learn(state, key->route, unnamed);
 		route = route_name(state, key->route);
 	}
@@ -345,10 +348,9 @@ static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 		state->families[server ? SERVER_REQUEST_SIZE : CLIENT_REQUEST_SIZE], values);
 	endpoint->response_size = series_get(
 		state->families[server ? SERVER_RESPONSE_SIZE : CLIENT_RESPONSE_SIZE], values);
-	endpoint->requests =
-		series_get(state->families[REQUESTS], (const char *const[]){
-							      endpoint->service->name,
-							      role_names[key->role % 3] });
+	endpoint->requests = series_get(
+		state->families[REQUESTS],
+		(const char *const[]){ endpoint->service->name, role_names[key->role % 3] });
 }
 
 /* Takes counters out of a table into `ret_taken`; their sum. */
@@ -488,8 +490,7 @@ static void process_named(void *context, uint32_t index, const struct service *s
 	struct maps *maps = state->environment->maps;
 	uint32_t used = slots_used(state);
 
-	maps->services[service->id].pattern_start =
-		patterns_start(state->patterns, service->name);
+	maps->services[service->id].pattern_start = patterns_start(state->patterns, service->name);
 	state->shared->pattern_states = patterns_states(state->patterns);
 	for (uint32_t at = 0; at < used; at++) {
 		struct request_slot *slot = slot_at(state, at);
@@ -520,8 +521,7 @@ static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t 
 	threshold_set(state, slot, endpoint);
 	if (*(volatile __u64 *)&slot->sum_ns)
 		drain(state, slot, endpoint);
-	else if (!leaving &&
-		 processes_is_settled(state->environment->processes, slot->key.service))
+	else if (!leaving && processes_is_settled(state->environment->processes, slot->key.service))
 		leave(state, endpoint);
 	if (leaving)
 		give_back(state, slot, index);
@@ -561,9 +561,8 @@ static void sweep_streams(struct state *state)
 			series_add(series_get(state->families[STREAMS_OPENED], values), opened);
 			delta.count = take_all(slot->life[at], BOUND_BUCKETS, life);
 			if (delta.count)
-				series_add_histogram(series_get(state->families[STREAM_LIFE],
-								values),
-						     &delta);
+				series_add_histogram(
+					series_get(state->families[STREAM_LIFE], values), &delta);
 		}
 	}
 }
@@ -596,23 +595,23 @@ static int configure(const struct probe_environment *environment, struct bpf_obj
 		     const struct rung *rung)
 {
 	const struct config *config = environment->config;
-	static const char *const by_endpoints[] = { "pl_request_keys", "pl_request_slots",
-						    "pl_request_free" };
+	static const char *const by_endpoints[] = { "pl_req_keys", "pl_req_slots",
+						    "pl_req_free" };
 	struct bpf_program *program;
 	int err = 0;
 
 	(void)rung;
 	for (size_t i = 0; i < 3 && !err; i++)
-		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(object,
-									    by_endpoints[i]),
-					       config->endpoints_max);
+		err = bpf_map__set_max_entries(
+			bpf_object__find_map_by_name(object, by_endpoints[i]),
+			config->endpoints_max);
 	if (!err)
 		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "pl_streams"),
 					       config->processes_max);
 	if (!config->arrival_stamps) {
-		bpf_object__for_each_program(program, object)
-			if (strncmp(bpf_program__name(program), "arrived_", 8) == 0)
-				bpf_program__set_autoload(program, false);
+		bpf_object__for_each_program(
+			program, object) if (strncmp(bpf_program__name(program), "arrived_", 8) ==
+					     0) bpf_program__set_autoload(program, false);
 	}
 	return err;
 }
@@ -638,7 +637,7 @@ static void stop(void *context)
 	growing_map_close(&state->streams);
 	if (state->shared)
 		maps_unmap(state->shared, sizeof(*state->shared));
-	hashmap_for_each(&state->routes, cursor, entry)
+	hashmap_for_each (&state->routes, cursor, entry)
 		free(entry);
 	hashmap_fini(&state->routes);
 	patterns_free(state->patterns);
@@ -651,13 +650,13 @@ static int open_tables(struct state *state, struct bpf_object *object)
 	const struct config *config = state->environment->config;
 	int err;
 
-	state->keys_fd = map_fd(object, "pl_request_keys");
-	state->free_fd = map_fd(object, "pl_request_free");
+	state->keys_fd = map_fd(object, "pl_req_keys");
+	state->free_fd = map_fd(object, "pl_req_free");
 	state->routes_fd = map_fd(object, "pl_routes");
-	state->shared = maps_mmap(map_fd(object, "pl_request_shared"), 0, sizeof(*state->shared),
-				  &err);
+	state->shared =
+		maps_mmap(map_fd(object, "pl_req_shared"), 0, sizeof(*state->shared), &err);
 	if (!err)
-		err = growing_map_open(&state->slots, map_fd(object, "pl_request_slots"),
+		err = growing_map_open(&state->slots, map_fd(object, "pl_req_slots"),
 				       sizeof(struct request_slot), config->endpoints_max);
 	if (!err)
 		err = growing_map_open(&state->streams, map_fd(object, "pl_streams"),
@@ -667,8 +666,7 @@ static int open_tables(struct state *state, struct bpf_object *object)
 	return err;
 }
 
-static int start(struct probe_environment *environment, struct attached *attached,
-		 void **ret_state)
+static int start(struct probe_environment *environment, struct attached *attached, void **ret_state)
 {
 	struct state *state = calloc(1, sizeof(*state));
 	int err;
@@ -686,8 +684,8 @@ static int start(struct probe_environment *environment, struct attached *attache
 			err = -ENOMEM;
 	}
 	if (!err) {
-		state->patterns = patterns_new(environment->config,
-					       map_fd(attached->object, "pl_patterns"));
+		state->patterns =
+			patterns_new(environment->config, map_fd(attached->object, "pl_patterns"));
 		err = state->patterns ? 0 : -ENOMEM;
 	}
 	if (err) {

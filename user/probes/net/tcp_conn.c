@@ -32,9 +32,9 @@ enum {
 	FAMILY_COUNT
 };
 
-#define CONN_LABELS                                                                                \
-	{                                                                                          \
-		"service_name", "role", "server_port"                                              \
+#define CONN_LABELS                                   \
+	{                                             \
+		"service_name", "role", "server_port" \
 	}
 
 static const struct series_spec specs[FAMILY_COUNT + 1] = {
@@ -93,15 +93,15 @@ static const struct rung rungs[] = {
 	  .unused_maps = { "pl_conns_by_sk" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
-	{ .name = "tracepoint",
-	  .programs = { "conn_state_hash" },
-	  .unused_maps = { "pl_conns" } },
+	{ .name = "tracepoint", .programs = { "conn_state_hash" }, .unused_maps = { "pl_conns" } },
 	{}
 };
 
 static const char *const failure_names[CONN_FAILURE_COUNT] = {
-	[CONN_FAILURE_REFUSED] = "refused",	    [CONN_FAILURE_TIMEOUT] = "timeout",
-	[CONN_FAILURE_UNREACHABLE] = "unreachable", [CONN_FAILURE_RESET] = "reset",
+	[CONN_FAILURE_REFUSED] = "refused",
+	[CONN_FAILURE_TIMEOUT] = "timeout",
+	[CONN_FAILURE_UNREACHABLE] = "unreachable",
+	[CONN_FAILURE_RESET] = "reset",
 	[CONN_FAILURE_OTHER] = "other",
 };
 
@@ -245,8 +245,7 @@ static void sweep_slot(struct state *state, struct conn_slot *slot, uint32_t ind
 
 	if (*(volatile __u32 *)&slot->touched)
 		drain(state, slot);
-	else if (!leaving &&
-		 processes_is_settled(state->environment->processes, slot->key.service))
+	else if (!leaving && processes_is_settled(state->environment->processes, slot->key.service))
 		state->leaving[index] = bpf_map_delete_elem(state->keys_fd, &slot->key) == 0;
 	if (!leaving)
 		return;
@@ -328,8 +327,7 @@ static int open_tables(struct state *state, struct bpf_object *object)
 	return err ? err : maps_fill_free(state->free_fd, 0, state->slots_max);
 }
 
-static int start(struct probe_environment *environment, struct attached *attached,
-		 void **ret_state)
+static int start(struct probe_environment *environment, struct attached *attached, void **ret_state)
 {
 	struct state *state = calloc(1, sizeof(*state));
 	int err;

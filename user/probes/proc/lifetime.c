@@ -5,8 +5,7 @@
 #include "proc/lifetime.skel.h"
 
 static const struct rung rungs[] = {
-	{ .name = "tp_btf", .programs = { "process_exit", "process_exec" } },
-	{}
+	{ .name = "tp_btf", .programs = { "process_exit", "process_exec" } }, {}
 };
 
 const struct probe_type proc_lifetime_probe = {
