@@ -331,12 +331,15 @@ static __u64 slot_count(const struct request_slot *slot)
 	return count;
 }
 
+/* Every slot there is, with something counted in it or not. */
+#define slots_for_each(element) fake_map_for_each(&pl_req_slots, element)
+
 /* Over every slot with this status, or all for -1. */
 static __u64 counted(int status)
 {
 	__u64 count = 0;
 
-	fake_map_for_each(&pl_req_slots, element)
+	slots_for_each(element)
 	{
 		const struct request_slot *slot = element->value;
 
@@ -348,7 +351,7 @@ static __u64 counted(int status)
 
 static struct request_slot *counted_slot(enum http_method method, int status, __u64 route)
 {
-	fake_map_for_each(&pl_req_slots, element)
+	slots_for_each(element)
 	{
 		struct request_slot *slot = element->value;
 

@@ -401,7 +401,7 @@ static void check_expected(const struct subject *subject)
 			for (size_t j = 0; j < ARRAY_COUNT(responses); j++)
 				if (responses[j].kind == responses[i].kind)
 					expected += subject->expected[method][j];
-			fake_map_for_each(&pl_req_slots, element)
+			slots_for_each(element)
 			{
 				const struct request_slot *slot = element->value;
 
@@ -418,7 +418,7 @@ static void check(void)
 {
 	__u32 answers[CONNECTIONS] = { 0 }, errors[CONNECTIONS] = { 0 };
 
-	fake_map_for_each(&pl_req_slots, element) check_slot(element->value, answers, errors);
+	slots_for_each(element) check_slot(element->value, answers, errors);
 	for (int i = 0; i < CONNECTIONS; i++) {
 		struct subject *subject = &subjects[i];
 		const struct stream *streams = subject->streams;

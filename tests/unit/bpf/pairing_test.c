@@ -87,7 +87,7 @@ static int count_numbered(void)
 {
 	int count = 0;
 
-	fake_map_for_each(&pl_request_slots, element)
+	slots_for_each(element)
 	{
 		const struct request_slot *slot = element->value;
 
@@ -114,7 +114,7 @@ static void pairs_a_pipeline_read_and_answered_in_one_call_each(void **state)
 	connection_response(&connection, responses, answered);
 	assert_int_equal(count_numbered(), 23);
 	assert_int_equal(lost_any(), 0);
-	fake_map_for_each(&pl_request_slots, element)
+	slots_for_each(element)
 	{
 		const struct request_slot *slot = element->value;
 
@@ -474,7 +474,7 @@ static void never_gives_an_answer_cut_off_in_its_head_the_status_of_another(void
 		connection_state(&connection, TCP_CLOSE);
 		if (counted(200) != 1)
 			fail_msg("cut off at %zu: 200 counted %llu times", at, counted(200));
-		fake_map_for_each(&pl_request_slots, element)
+		slots_for_each(element)
 		{
 			const struct request_slot *slot = element->value;
 

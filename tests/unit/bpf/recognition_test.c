@@ -81,7 +81,7 @@ static __u64 route_of_line(const char *line)
 	snprintf(text, sizeof(text), "%s HTTP/1.1\r\n\r\n", line);
 	ask(text);
 	answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
-	fake_map_for_each(&pl_request_slots, element)
+	slots_for_each(element)
 	{
 		const struct request_slot *slot = element->value;
 

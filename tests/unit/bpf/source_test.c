@@ -288,7 +288,7 @@ static void counts_under_the_service_user_space_named(void **state)
 	for (int i = 0; i < 3; i++)
 		exchange();
 	assert_int_equal(counted(200), 4);
-	fake_map_for_each(&pl_request_slots, element)
+	slots_for_each(element)
 	{
 		const struct request_slot *slot = element->value;
 

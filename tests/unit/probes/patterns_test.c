@@ -107,7 +107,7 @@ static __u32 match(const char *path)
 	connection_response(&connection, TEXT("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
 	connection_free(&connection);
 	assert_int_equal(counted(404), 1);
-	fake_map_for_each(&pl_request_slots, element)
+	slots_for_each(element)
 	{
 		struct request_slot *slot = element->value;
 

@@ -52,7 +52,7 @@ static void sample_take(struct sample *sample, const char *path, const char *met
 		&connection, request,
 		(size_t)snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\n\r\n", method, path));
 	connection_response(&connection, TEXT("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
-	fake_map_for_each(&pl_request_slots, element)
+	slots_for_each(element)
 	{
 		if (slot_count(element->value))
 			slot = element->value;
