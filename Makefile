@@ -90,6 +90,14 @@ $(B)/tests/unit/%: tests/unit/%.c $(USER_OBJ)
 	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) -Itests -Wno-missing-prototypes -o $@ $< $(USER_OBJ) \
 		$(LDFLAGS) $(shell pkg-config --libs $(LIBS)) -lcmocka -lm -lpthread
 
+# The kernel side as ordinary C, on the pretended kernel of tests/fakes.
+$(B)/tests/unit/bpf/%: tests/unit/bpf/%.c $(USER_OBJ) $(wildcard tests/fakes/*.h tests/fakes/*/*.h)
+	$(call msg,TEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -Itests/fakes -Ibpf $(CFLAGS) $(USER_FLAGS) -Itests -Wno-missing-prototypes \
+		-Wno-error -o $@ $< $(USER_OBJ) $(LDFLAGS) $(shell pkg-config --libs $(LIBS)) \
+		-lcmocka -lm -lpthread
+
 $(B)/tests/lib/%: tests/lib/%.c
 	$(call msg,TOOL,$@)
 	$(Q)mkdir -p $(@D)

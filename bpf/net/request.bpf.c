@@ -333,10 +333,10 @@ __noinline int responses_end(struct tap *tap, __u64 now_ns)
  * end of what there is to read is the end (end_read()). A program that never reads it is not told
  * of.
  */
-static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap)
+static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap, int old)
 {
-	return tap->role == REQUEST_ROLE_CLIENT && !BPF_CORE_READ(sk, sk_err) &&
-	       BPF_CORE_READ(sk, sk_socket);
+	return tap->role == REQUEST_ROLE_CLIENT && old != TCP_ESTABLISHED &&
+	       old != TCP_CLOSE_WAIT && !BPF_CORE_READ(sk, sk_err) && BPF_CORE_READ(sk, sk_socket);
 }
 
 static __always_inline int state_changed(struct sock *sk, int old, int state, enum tap_rung rung)
@@ -356,7 +356,7 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 	tap = tap_find(sk, rung);
 	if (!tap)
 		return 0;
-	waits = state == TCP_CLOSE && answer_may_come(sk, tap);
+	waits = state == TCP_CLOSE && answer_may_come(sk, tap, old);
 	if ((state == TCP_CLOSE && !waits) ||
 	    ((state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK) &&
 	     (tap->role == REQUEST_ROLE_SERVER || BPF_CORE_READ(sk, sk_shutdown) == BOTH_SHUTDOWN)))
