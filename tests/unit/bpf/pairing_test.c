@@ -417,6 +417,12 @@ static void keeps_both_directions_apart_wherever_they_are_cut(void **state)
 			connection_response(&connection, response + at, sizeof(response) - 1 - at);
 			connection_request(&connection, request + cut, sizeof(request) - 1 - cut);
 			answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+			/* its text may be forgotten, but never be that of the next one */
+			slot = counted_slot(HTTP_GET, 200, 0);
+			assert_non_null(slot);
+			recorded_path(slot->key.route, path);
+			if (path[0])
+				assert_string_equal(path, "/one");
 			slot = counted_slot(HTTP_DELETE, 404, 0);
 			if (!slot || counted(-1) != 2 || lost_any())
 				fail_msg("request cut at %zu, answer at %zu: counted %llu, lost "
