@@ -146,9 +146,14 @@ static void remember(struct subject *subject, bool sent, const void *bytes, size
 static void carry(struct subject *subject, bool sent, const char *bytes, size_t length,
 		  size_t piece)
 {
+	/* of one call's vectors only the first VECTOR_MAX are looked at */
+	size_t most = subject->connection.piece ? VECTOR_MAX * subject->connection.piece : length;
+
+	if (!piece || piece > most)
+		piece = most;
 	remember(subject, sent, bytes, length);
-	for (size_t at = 0; at < length; at += piece ? piece : length) {
-		size_t count = min(piece ? piece : length, length - at);
+	for (size_t at = 0; at < length; at += piece) {
+		size_t count = min(piece, length - at);
 
 		trace(subject, sent ? "sends" : "receives", bytes + at, count);
 		if (sent)
@@ -176,7 +181,6 @@ static void open_subject(struct subject *subject, __u8 kind)
 		common->skc_num = port;
 	subject->connection.rung = rungs[kind >> 1 & 3];
 	subject->connection.access = accesses[kind >> 3 & 3];
-	/* not smaller: of one call's vectors only the first VECTOR_MAX are looked at */
 	subject->connection.piece = (kind >> 5) * 8;
 	subject->is_open = true;
 	subject->is_finished = false;
