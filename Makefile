@@ -40,6 +40,8 @@ USER_SRC  := $(sort $(wildcard user/*/*.c user/*/*/*.c))
 USER_OBJ  := $(USER_SRC:%.c=$(B)/%.o)
 UNIT_SRC  := $(sort $(wildcard tests/unit/*.c tests/unit/*/*.c))
 UNIT_BIN  := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
+# Tests of the kernel side as ordinary C, on the pretended kernel of tests/fakes.
+FAKE_BIN  := $(patsubst tests/%.c,$(B)/tests/%,$(shell grep -ls '"connection.h"' $(UNIT_SRC)))
 TOOL_SRC  := $(sort $(wildcard tests/lib/*.c))
 TOOL_BIN  := $(TOOL_SRC:tests/lib/%.c=$(B)/tests/lib/%)
 
@@ -84,19 +86,15 @@ $(B)/skel/%.skel.h: $(B)/bpf/%.bpf.o
 
 unit: $(UNIT_BIN) $(TOOL_BIN) ## build the unit tests and the test programs
 
+$(FAKE_BIN): FAKE_FLAGS = -Itests/fakes -Ibpf -Wno-error
+$(FAKE_BIN): $(wildcard tests/fakes/*.h tests/fakes/*/*.h bpf/*/*.h bpf/net/*.c)
+
 $(B)/tests/unit/%: tests/unit/%.c $(USER_OBJ)
 	$(call msg,TEST,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) -Itests -Wno-missing-prototypes -o $@ $< $(USER_OBJ) \
+	$(Q)$(CC) $(FAKE_FLAGS) $(CFLAGS) $(USER_FLAGS) -Itests -Wno-missing-prototypes \
+		$(FAKE_FLAGS) -o $@ $< $(USER_OBJ) \
 		$(LDFLAGS) $(shell pkg-config --libs $(LIBS)) -lcmocka -lm -lpthread
-
-# The kernel side as ordinary C, on the pretended kernel of tests/fakes.
-$(B)/tests/unit/bpf/%: tests/unit/bpf/%.c $(USER_OBJ) $(wildcard tests/fakes/*.h tests/fakes/*/*.h)
-	$(call msg,TEST,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -Itests/fakes -Ibpf $(CFLAGS) $(USER_FLAGS) -Itests -Wno-missing-prototypes \
-		-Wno-error -o $@ $< $(USER_OBJ) $(LDFLAGS) $(shell pkg-config --libs $(LIBS)) \
-		-lcmocka -lm -lpthread
 
 $(B)/tests/lib/%: tests/lib/%.c
 	$(call msg,TOOL,$@)

@@ -33,7 +33,8 @@ struct message {
 	__u8 carried;
 	__u8 flags; /* head_flags of the head being read */
 	__u8 phase; /* chunk_phase */
-	__u8 pad[7];
+	__u8 unverified; /* the head began with too few bytes to tell what it is */
+	__u8 pad[6];
 	__u64 body_left;
 	__u64 body_bytes;
 	__u64 content_length;
@@ -83,8 +84,8 @@ struct tap {
 	struct message response;
 	__u8 status_line[STATUS_LINE_BYTES];
 	__u8 status_length;
-	__u8 unverified; /* the head began with too few bytes to tell what it is */
 	__u8 released;	 /* the hold on its process is given back */
+	__u8 proven;   /* a request of it was understood */
 	__u8 pad[5];
 	__u8 head[PATH_MAX_BYTES + 16]; /* the first bytes of the request head */
 };
@@ -245,6 +246,25 @@ __noinline int route_send(struct tap *tap, struct exchange *exchange)
 	__builtin_memcpy(record->head, tap->head, PATH_MAX_BYTES);
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+/* A route whose text would be lost before its answer comes. */
+static __always_inline void route_told(struct tap *tap, struct exchange *exchange)
+{
+	__u64 route = exchange->route;
+
+	if (!bpf_map_lookup_elem(&pl_routes, &route))
+		route_send(tap, exchange);
+}
+
+static __always_inline void tap_ignore(struct tap *tap, enum ignored_protocol protocol)
+{
+	__u32 process = tap->process;
+	struct process_slot *slot = bpf_map_lookup_elem(&pl_processes, &process);
+
+	tap->protocol = TAP_IGNORED;
+	if (slot)
+		atomic_add(&slot->ignored[protocol], 1);
 }
 
 static __always_inline bool key_equals(const struct request_key *a, const struct request_key *b)

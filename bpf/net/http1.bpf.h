@@ -19,6 +19,11 @@
 #define HIGHS 0x8080808080808080ULL
 #define LOWER 0x2020202020202020ULL
 
+static __always_inline __u64 low_bytes(__u32 count)
+{
+	return count >= 8 ? ~0ULL : (1ULL << (count * 8)) - 1;
+}
+
 /* High bit set in every zero byte; exact for the lowest one, which is all that is used. */
 static __always_inline __u64 zero_bytes(__u64 word)
 {
@@ -47,6 +52,7 @@ enum head_flags {
 	HEAD_CHUNKED = 2,
 	HEAD_EVENT_STREAM = 4,
 	HEAD_LATER_LINE = 8, /* the first line is behind us */
+	HEAD_NOT_HTTP = 16,  /* a request line that does not end in a version */
 };
 
 /* The walk over a target, one word or one segment a step. */
@@ -60,6 +66,7 @@ struct route {
 	__u32 done;
 	__u32 skip;  /* segments of an absolute form's scheme and authority still to come */
 	__u32 start; /* where the path begins */
+	__u32 cut;     /* the path goes on behind what was kept */
 	__u64 hash;
 	__u64 segment;
 };
@@ -93,7 +100,7 @@ struct scan {
 	 */
 	__u32 method;
 	__u32 target;
-	__u8 first[24]; /* what it looks at */
+	__u8 first[24]; /* what it looks at; the last eight are only read over */
 	struct source source;
 	struct route route;
 	struct exchange exchange; /* being made */
@@ -120,7 +127,7 @@ static __always_inline __u64 field_number(const struct scan *scan, __u32 at)
 	__u64 value = 0;
 	bool seen = false;
 
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < CARRY_MAX; i++) {
 		__u8 c = scan->window.bytes[(at + i) & WINDOW_MASK];
 
 		if (!seen && (c == ' ' || c == '\t'))
@@ -138,8 +145,13 @@ static __always_inline bool line_ends_chunked(const struct scan *scan, __u32 new
 {
 	__u32 end = newline;
 
-	if (scan->window.bytes[(end - 1) & WINDOW_MASK] == '\r')
+	for (int i = 0; i < 6; i++) { /* the CR and what blanks there are */
+		__u8 c = scan->window.bytes[(end - 1) & WINDOW_MASK];
+
+		if (c != '\r' && c != ' ' && c != '\t')
+			break;
 		end--;
+	}
 	return ((load64(scan->window.bytes + ((end - 8) & WINDOW_MASK)) | LOWER) >> 8) ==
 	       0x0064656b6e756863ULL; /* chunked */
 }
@@ -181,6 +193,17 @@ __noinline int field_line(struct scan *scan, __u32 line, __u32 newline)
 /* Lines in one window: even one-byte lines do not make more. */
 #define SCAN_STEPS (WINDOW_MAX / 2 + WINDOW_BYTES / 16)
 
+/* "HTTP/1.x" before the end of the line; taken for granted where that lies in an earlier window. */
+static __always_inline bool ends_in_version(const struct scan *scan, __u32 line, __u32 newline)
+{
+	__u32 end = newline - (scan->window.bytes[(newline - 1) & WINDOW_MASK] == '\r');
+
+	if (!line && end < CARRY_MAX + 8)
+		return true;
+	return (load64(scan->window.bytes + ((end - 8) & WINDOW_MASK)) & low_bytes(7)) ==
+	       0x002e312f50545448ULL; /* HTTP/1. */
+}
+
 /*
  * Walks the lines of a window; leaves head_end, the fields found and where the last line starts.
  * A plain loop and not bpf_loop(): this is where most of the time of a request goes.
@@ -219,9 +242,13 @@ __noinline int scan_head(struct scan *scan)
 			break;
 		}
 		/* of all fields only Content-* and Transfer-Encoding matter */
-		if (!(seen->flags & HEAD_LATER_LINE))
+		if (!(seen->flags & HEAD_LATER_LINE)) {
 			seen->flags |= HEAD_LATER_LINE;
-		else if ((first | 0x20) == 'c' || (first | 0x20) == 't')
+			if (seen->is_request && !ends_in_version(scan, line, newline)) {
+				seen->flags |= HEAD_NOT_HTTP;
+				break;
+			}
+		} else if ((first | 0x20) == 'c' || (first | 0x20) == 't')
 			field_line(scan, line, newline);
 	}
 	return 0;
@@ -238,11 +265,6 @@ __noinline int scan_head(struct scan *scan)
 	X(HTTP_OPTIONS, 0x20534e4f4954504fULL, 8) \
 	X(HTTP_CONNECT, 0x205443454e4e4f43ULL, 8) \
 	X(HTTP_TRACE, 0x0000204543415254ULL, 6)
-
-static __always_inline __u64 low_bytes(__u32 count)
-{
-	return count >= 8 ? ~0ULL : (1ULL << (count * 8)) - 1;
-}
 
 enum first_bytes {
 	FIRST_UNKNOWN,
@@ -263,17 +285,39 @@ static long word_step(__u32 index, struct scan_walk *walk)
 	return 0;
 }
 
-/* A method of somebody else's: upper case letters, a blank, a path. Where that begins, or 0. */
-static __always_inline __u32 other_method(struct scan *scan, __u32 length)
+/* A method of somebody else's: upper case letters, a blank, a path. */
+static __always_inline int other_method(struct scan *scan, __u32 length)
 {
 	struct scan_walk walk = { .scan = scan };
 	__u32 at;
 
 	bpf_loop(16, word_step, &walk, 0);
 	at = scan->target;
-	if (at < 3 || at > 15 || at + 1 >= length)
-		return 0;
-	return scan->first[at] == ' ' && scan->first[at + 1] == '/' ? at + 1 : 0;
+	scan->target = 0;
+	if (at >= length && length < 16)
+		return FIRST_PARTIAL;
+	if (at < 3 || at > 15 || scan->first[at] != ' ')
+		return FIRST_UNKNOWN;
+	if (at + 1 >= length)
+		return FIRST_PARTIAL;
+	if (scan->first[at + 1] != '/')
+		return FIRST_UNKNOWN;
+	scan->target = at + 1;
+	return FIRST_REQUEST;
+}
+
+/* Does what stands behind a method look like its target: a path, a URL, "*", an authority? */
+static __always_inline int target_kind(struct scan *scan, __u32 at, __u32 length, bool authority)
+{
+	__u32 left = length - at;
+	__u64 word;
+
+	if (authority || scan->first[at] == '/' || scan->first[at] == '*')
+		return FIRST_REQUEST;
+	word = (load64(scan->first + at) | LOWER) ^ 0x0000000070747468ULL;
+	if (word & low_bytes(min(left, 4u)))
+		return FIRST_UNKNOWN;
+	return left < 4 ? FIRST_PARTIAL : FIRST_REQUEST;
 }
 
 /*
@@ -309,8 +353,7 @@ __noinline int classify(struct scan *scan, __u32 length)
 		return length < 7 ? FIRST_PARTIAL : FIRST_HTTP2;
 	if ((word & 0xff) == 0x16 && (length < 2 || (word & 0xff00) == 0x0300))
 		return FIRST_TLS;
-	scan->target = other_method(scan, length);
-	return scan->target ? FIRST_REQUEST : FIRST_UNKNOWN;
+	return other_method(scan, length);
 }
 
 static __always_inline int classify_bytes(struct scan *scan, const __u8 *bytes, __u32 length)
@@ -329,6 +372,14 @@ static __always_inline __u64 hash_mix(__u64 hash, __u64 word)
 {
 	hash = (hash ^ word) * 0xff51afd7ed558ccdULL;
 	return hash ^ (hash >> 32);
+}
+
+/* High bit in every byte that is this one, and in no other. */
+static __always_inline __u64 exact_bytes(__u64 word, __u8 byte)
+{
+	__u64 x = word ^ (ONES * byte);
+
+	return ~(((x & ~HIGHS) + ~HIGHS) | x) & HIGHS;
 }
 
 /* High bit in every byte that is no decimal digit. */
@@ -407,6 +458,7 @@ static long route_step(__u32 index, struct route_walk *walk)
 	if (route->at + taken >= route->end) {
 		taken = route->end - route->at;
 		route->done = 1;
+		route->cut = 1;
 	} else if (marks) {
 		route->done = ((stop & -stop) == (marks & -marks));
 	}
@@ -419,7 +471,7 @@ static long route_step(__u32 index, struct route_walk *walk)
 		route->length += taken;
 		route->digits += count_marks(digits);
 		route->others += taken - count_marks((digits | hex_letters(word) |
-						      (equal_bytes(word, '-') & HIGHS)) &
+						      exact_bytes(word, '-')) &
 						     mask);
 	}
 	route->at += taken;

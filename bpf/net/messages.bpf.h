@@ -84,22 +84,32 @@ static __always_inline void route_of(struct tap *tap, struct scan *scan, struct 
 	struct route *route = &scan->route;
 
 	route->start = tap->target;
-	route->at = tap->target + 1; /* behind the first slash */
+	route->at = tap->target;
 	route->skip = 0;
-	/* absolute form: scheme, nothing and authority come before the path */
-	if ((tap->head[tap->target & (PATH_MAX_BYTES - 1)] | 0x20) == 'h') {
-		route->at = tap->target;
-		route->skip = 3;
+	switch (tap->head[tap->target & (PATH_MAX_BYTES - 1)]) {
+	case '/':
+		route->at++; /* segments begin behind it */
+		break;
+	case 'h':
+	case 'H':
+		/* absolute form: scheme, nothing and authority come before the path */
+		if (tap->method != HTTP_CONNECT)
+			route->skip = 3;
+		break;
 	}
 	route->end = tap->head_length;
-	route->length = route->digits = route->others = route->accepts = route->done = 0;
+	route->length = route->digits = route->others = route->accepts = route->done = route->cut = 0;
 	route->hash = route->segment = HASH_SEED;
 	route->state = tap_shared && tap_shared->pattern_states ? pattern_start(tap) : 0;
 	bpf_loop(PATH_MAX_BYTES, route_step, &walk, 0);
 	exchange->path_start = route->start;
 	exchange->path_end = min(route->at - 1, (__u32)PATH_MAX_BYTES);
 	exchange->has_path = 1;
-	if (route->state && route->accepts)
+	if (route->hash == HASH_SEED) { /* nothing behind the authority is the root */
+		exchange->path_start = exchange->path_end;
+		route->hash = hash_mix(HASH_SEED, HASH_SEED);
+	}
+	if (route->state && route->accepts && !route->cut)
 		exchange->route = ROUTE_PATTERN_BASE | (route->accepts - 1);
 	else
 		exchange->route = route->hash;
@@ -109,10 +119,10 @@ static __always_inline void route_of(struct tap *tap, struct scan *scan, struct 
 __noinline int request_begins(struct tap *tap, struct scan *scan, __u64 body_bytes)
 {
 	struct exchange *exchange;
-	__u64 route;
 
 	if (!tap || !scan)
 		return 0;
+	tap->proven = 1;
 	exchange = &scan->exchange;
 	__builtin_memset(exchange, 0, sizeof(*exchange));
 	if (tap->pending && tap->response.state == MESSAGE_LOST) {
@@ -132,10 +142,7 @@ __noinline int request_begins(struct tap *tap, struct scan *scan, __u64 body_byt
 		tap->pending = 1;
 		return 0;
 	}
-	tap->current.has_path = 0; /* its text has just been overwritten */
-	route = exchange->route;
-	if (!bpf_map_lookup_elem(&pl_routes, &route))
-		route_send(tap, exchange);
+	route_told(tap, exchange);
 	exchange->has_path = 0;
 	/* once one is left out, so are all behind it: answers come in order */
 	if (tap->left_out || tap->pending > PIPELINE_MAX || !pipeline_push(tap, exchange)) {
@@ -199,8 +206,11 @@ __noinline int response_head_complete(struct tap *tap, struct scan *scan, __u32 
 	if (!tap || !scan)
 		return 0;
 #pragma unroll
-	for (int i = 9; i < 12; i++)
-		status = status * 10 + (tap->status_line[i] - '0');
+	for (int i = 9; i < 12; i++) {
+		__u8 digit = tap->status_line[i] - '0';
+
+		status = digit > 9 ? 1000 : status * 10 + digit;
+	}
 	if (tap->status_length < 12 || status < 100 || status > 999) {
 		tap->response.state = MESSAGE_LOST;
 		return count_loss(tap->process, LOSS_UNPARSED);
@@ -329,6 +339,10 @@ static __always_inline void message_begins(struct tap *tap, struct scan *scan,
 	message->flags = 0;
 	message->content_length = 0;
 	if (scan->is_request) {
+		/* the text of the request before is about to be overwritten */
+		if (tap->pending && tap->current.has_path)
+			route_told(tap, &tap->current);
+		tap->current.has_path = 0;
 		tap->head_length = 0;
 		tap->target = 0;
 		message->body_bytes = 0;
@@ -372,8 +386,21 @@ static __always_inline void head_complete(struct tap *tap, struct scan *scan,
 	}
 }
 
+/* No message after all: of a connection that never carried one, that is what it is. */
+static __always_inline void not_http(struct tap *tap, struct message *message,
+				     enum ignored_protocol protocol)
+{
+	if (!tap->proven) {
+		tap_ignore(tap, protocol);
+		return;
+	}
+	message->state = MESSAGE_LOST;
+	count_loss(tap->process, LOSS_UNPARSED);
+}
+
 /* A head that began with too few bytes to tell: is it still one? */
-static __always_inline bool head_verified(struct tap *tap, struct scan *scan)
+static __always_inline bool head_verified(struct tap *tap, struct scan *scan,
+					  struct message *message)
 {
 	__u32 kind;
 
@@ -383,12 +410,14 @@ static __always_inline bool head_verified(struct tap *tap, struct scan *scan)
 		kind = classify_bytes(scan, tap->status_line, tap->status_length);
 	if (kind == FIRST_PARTIAL)
 		return 1;
-	tap->unverified = 0;
-	tap->method = scan->method;
-	tap->target = scan->target;
+	message->unverified = 0;
+	if (scan->is_request) {
+		tap->method = scan->method;
+		tap->target = scan->target;
+	}
 	if (kind == (scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE))
 		return 1;
-	tap->protocol = TAP_IGNORED;
+	not_http(tap, message, kind == FIRST_HTTP2 ? IGNORED_HTTP2 : IGNORED_OTHER);
 	return 0;
 }
 
@@ -433,7 +462,7 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 			return 0;
 		}
 		message_begins(tap, scan, message);
-		tap->unverified = kind == FIRST_PARTIAL;
+		message->unverified = kind == FIRST_PARTIAL;
 		if (scan->is_request) {
 			tap->method = scan->method;
 			tap->target = scan->target;
@@ -444,7 +473,7 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 	if (message->state == MESSAGE_HEAD && !scan->is_request &&
 	    tap->status_length < STATUS_LINE_BYTES)
 		keep_response(tap, scan->window.bytes + CARRY_MAX, count);
-	if (tap->unverified && !head_verified(tap, scan))
+	if (message->unverified && !head_verified(tap, scan, message))
 		return 0;
 
 	first = CARRY_MAX - min((__u32)message->carried, (__u32)CARRY_MAX);
@@ -463,6 +492,10 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 	scan_head(scan);
 	message->flags = scan->flags;
 	message->content_length = scan->content_length;
+	if (scan->flags & HEAD_NOT_HTTP) {
+		not_http(tap, message, IGNORED_OTHER);
+		return 0;
+	}
 	if (scan->head_end) {
 		__u32 used = scan->head_end - CARRY_MAX;
 

@@ -80,16 +80,6 @@ static __always_inline struct tap *tap_create(struct sock *sk, enum tap_rung run
 	return bpf_map_lookup_elem(&pl_taps_by_sk, &key);
 }
 
-static __always_inline void tap_ignore(struct tap *tap, enum ignored_protocol protocol)
-{
-	__u32 process = tap->process;
-	struct process_slot *slot = bpf_map_lookup_elem(&pl_processes, &process);
-
-	tap->protocol = TAP_IGNORED;
-	if (slot)
-		atomic_add(&slot->ignored[protocol], 1);
-}
-
 /* The first bytes of a connection decide what it is and which end we are. */
 __noinline int tap_decide(struct tap *tap, struct scan *scan, bool sent, __u32 ports)
 {
@@ -318,7 +308,8 @@ __noinline int responses_end(struct tap *tap, __u64 now_ns)
 	if (tap->protocol != TAP_HTTP1 || !tap->pending)
 		return 0;
 	/* complete with the end of the connection, or cut off behind its status */
-	if (tap->response.state != MESSAGE_START && tap->response.state != MESSAGE_LOST)
+	if (tap->response.state != MESSAGE_START && tap->response.state != MESSAGE_HEAD &&
+	    tap->response.state != MESSAGE_LOST)
 		response_complete(tap);
 	tap->last_ns = now_ns;
 	tap->first_byte_ns = now_ns;

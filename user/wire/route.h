@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define ROUTE_TEXT_MAX 160
+#define ROUTE_TEXT_MAX 400 /* a path of 128 bytes may be 64 ids of one digit each */
 
 /*
  * Writes the route of `length` path bytes: segments that are all digits, or 16 and more

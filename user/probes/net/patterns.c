@@ -16,7 +16,7 @@
 
 #define STATES_MAX   4096
 #define FIRST_STATE  1
-#define SEGMENTS_MAX 32
+#define SEGMENTS_MAX 64
 
 struct segment {
 	const char *text;
@@ -71,6 +71,7 @@ uint64_t patterns_segment_hash(const char *segment, uint32_t length)
 	return hash;
 }
 
+/* A pattern of more segments than a path the kernel keeps can have matches nothing. */
 static void split(struct pattern *pattern)
 {
 	const char *at = pattern->text + (pattern->text[0] == '/');
@@ -86,6 +87,7 @@ static void split(struct pattern *pattern)
 			return;
 		at += segment->length + 1;
 	}
+	pattern->count = 0;
 }
 
 static bool same_literal(const struct segment *a, const struct segment *b)
@@ -261,7 +263,8 @@ uint32_t patterns_start(struct patterns *patterns, const char *service)
 		return 0;
 	members = patterns->scratch + patterns->pattern_count;
 	for (uint32_t i = 0; i < patterns->pattern_count; i++)
-		if (config_glob_matches(patterns->patterns[i].service, service))
+		if (patterns->patterns[i].count &&
+		    config_glob_matches(patterns->patterns[i].service, service))
 			members[count++] = i;
 	if (!count)
 		return 0;

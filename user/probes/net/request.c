@@ -229,9 +229,13 @@ static void path_learn(struct state *state, uint64_t hash, const __u8 *head, uns
 {
 	char text[ROUTE_TEXT_MAX];
 
-	if (hash == ROUTE_OTHER || hash >= ROUTE_PATTERN_BASE || start >= end ||
+	if (hash == ROUTE_OTHER || hash >= ROUTE_PATTERN_BASE || start > end || !end ||
 	    end > PATH_MAX_BYTES)
 		return;
+	if (start == end) { /* an absolute form without a path */
+		route_learn(state, hash, "/");
+		return;
+	}
 	route_text((const char *)head + start, end - start, text);
 	route_learn(state, hash, text);
 }
