@@ -148,6 +148,54 @@ static __always_inline bool source_resolve(struct source *source, struct call *c
 	return false;
 }
 
+/* One request that was asked and never answered. */
+static long unanswered_step(__u32 index, struct passage *walk)
+{
+	struct tap *tap = walk->tap;
+
+	if (!tap->pending)
+		return 1;
+	response_counted(tap, REQUEST_RESET);
+	return 0;
+}
+
+/* The sender of the response is done with the connection: what it leaves open is over. */
+__noinline int responses_end(struct tap *tap, __u64 now_ns)
+{
+	struct passage walk = { .tap = tap };
+
+	if (!tap)
+		return 0;
+	if (tap->streaming)
+		stream_closed(tap, now_ns);
+	if (tap->protocol != TAP_HTTP1 || !tap->pending)
+		return 0;
+	/* complete with the end of the connection, or cut off behind its status */
+	if (tap->response.state != MESSAGE_START && tap->response.state != MESSAGE_HEAD &&
+	    tap->response.state != MESSAGE_LOST)
+		response_complete(tap);
+	tap->last_ns = now_ns;
+	tap->first_byte_ns = now_ns;
+	bpf_loop(PIPELINE_MAX + 1, unanswered_step, &walk, 0);
+	tap->pending = 0;
+	return 0;
+}
+
+/*
+ * race: the connection may have ended before the request that this call read or sent was known:
+ * no change of state will come any more that could end it.
+ */
+static __always_inline bool cannot_be_answered(struct sock *sk, struct tap *tap,
+					       enum tap_rung rung)
+{
+	__u8 state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state) :
+					   sk->__sk_common.skc_state;
+
+	if (state != TCP_CLOSE)
+		return false;
+	return tap->role == REQUEST_ROLE_SERVER || BPF_CORE_READ(sk, sk_err);
+}
+
 /* A FIN is a byte to the sequence numbers. 1 if this socket's has been read past. */
 static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread)
 {
@@ -255,6 +303,8 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 		count_loss(tap->process, LOSS_UNPARSED);
 	}
 	tap->entry_ns = 0;
+	if (passage.scan->is_request && tap->pending && cannot_be_answered(sk, tap, rung))
+		responses_end(tap, bpf_ktime_get_ns());
 consumed:
 	if (!sent && !unread)
 		tap->arrival_ns = 0;
@@ -282,39 +332,6 @@ static __always_inline int data_arrived(struct sock *sk, enum tap_rung rung)
 	if (tap->arrival_ns || tap->protocol >= TAP_STREAM || tap->role == REQUEST_ROLE_CLIENT)
 		return 0;
 	tap->arrival_ns = bpf_ktime_get_ns();
-	return 0;
-}
-
-/* One request that was asked and never answered. */
-static long unanswered_step(__u32 index, struct passage *walk)
-{
-	struct tap *tap = walk->tap;
-
-	if (!tap->pending)
-		return 1;
-	response_counted(tap, REQUEST_RESET);
-	return 0;
-}
-
-/* The sender of the response is done with the connection: what it leaves open is over. */
-__noinline int responses_end(struct tap *tap, __u64 now_ns)
-{
-	struct passage walk = { .tap = tap };
-
-	if (!tap)
-		return 0;
-	if (tap->streaming)
-		stream_closed(tap, now_ns);
-	if (tap->protocol != TAP_HTTP1 || !tap->pending)
-		return 0;
-	/* complete with the end of the connection, or cut off behind its status */
-	if (tap->response.state != MESSAGE_START && tap->response.state != MESSAGE_HEAD &&
-	    tap->response.state != MESSAGE_LOST)
-		response_complete(tap);
-	tap->last_ns = now_ns;
-	tap->first_byte_ns = now_ns;
-	bpf_loop(PIPELINE_MAX + 1, unanswered_step, &walk, 0);
-	tap->pending = 0;
 	return 0;
 }
 
