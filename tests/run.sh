@@ -20,6 +20,9 @@ export CMOCKA_MESSAGE_OUTPUT=TAP
 export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 export FUZZ_SECONDS="${FUZZ_SECONDS:-20}"
 export VM_KERNELS="${VM_KERNELS:-6.1 6.12 newest}"
+# All of tests/kernel takes a quarter of an hour a kernel under emulation: make vmtest runs it.
+export VM_TESTS="${VM_TESTS:-tests/kernel/doctor.py,tests/kernel/connections.py}"
+export VM_SECONDS="${VM_SECONDS:-420}" VM_TEST_SECONDS="${VM_TEST_SECONDS:-300}"
 test_timeout="${TEST_TIMEOUT:-300}"
 long_timeout=7200 # for fuzz and vm, which limit their own parts
 failure_lines=200 # of a failed program's output that are shown at the end

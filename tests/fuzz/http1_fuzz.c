@@ -385,6 +385,9 @@ static void check_slot(const struct request_slot *slot, __u32 *answers, __u32 *e
 	REQUIRE(!count == !slot->sum_ns && slot->first_byte_sum_ns <= slot->sum_ns);
 	if (!count)
 		return;
+	/* an end opened as the server may ask first: then it is the client, of a port all share */
+	if (slot->key.port == FAKE_CLIENT_PORT)
+		return;
 	REQUIRE(at < CONNECTIONS);
 	REQUIRE(slot->key.method < HTTP_METHOD_COUNT && slot->key.error < REQUEST_ERROR_COUNT);
 	REQUIRE(slot->key.role == REQUEST_ROLE_SERVER || slot->key.role == REQUEST_ROLE_CLIENT);

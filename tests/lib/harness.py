@@ -180,9 +180,14 @@ def start(arguments, **options):
     process = subprocess.Popen([str(argument) for argument in arguments], **options)
 
     def kill():
+        # asked first: a killed master leaves its workers behind, and they hold our output open
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            process.terminate()
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     at_end(kill)
     return process

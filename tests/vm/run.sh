@@ -7,8 +7,8 @@
 # Emulated CPUs (TCG), never KVM: the same everywhere, with root or without, and too slow for anybody
 # to read a timing off it. One machine at a time.
 #
-# VM_SECONDS       time for one kernel, boot included (240)
-# VM_TEST_SECONDS  time for one test program (120)
+# VM_SECONDS       time for one kernel, boot included (1500)
+# VM_TEST_SECONDS  time for one test program (1200)
 # VM_TESTS         comma separated patterns of test programs (tests/kernel/*.py)
 set -eu
 
@@ -56,10 +56,10 @@ start_machine() {
 	mkfifo "$vm/results.fifo"
 	: >"$vm/$label.console"
 	append="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
-	append="$append VM_TESTS=${VM_TESTS:-tests/kernel/*.py} VM_TEST_SECONDS=${VM_TEST_SECONDS:-120}"
+	append="$append VM_TESTS=${VM_TESTS:-tests/kernel/*.py} VM_TEST_SECONDS=${VM_TEST_SECONDS:-1200}"
 	# cx16=off: QEMU 7.2 now and then leaves garbage in the flags behind cmpxchg16b; an interrupt there
 	# is a double fault, seen in the allocator of 6.12. Kernels do without the instruction.
-	timeout -k 5 "${VM_SECONDS:-240}" qemu-system-x86_64 \
+	timeout -k 5 "${VM_SECONDS:-1500}" qemu-system-x86_64 \
 		-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 1024 \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$vm/$label.console" -serial file:/dev/stdout \
@@ -88,7 +88,7 @@ judge() {
 	case $1 in
 	1) why= ;;
 	0) why="the kernel panicked or rebooted" ;;
-	124 | 137) why="no end within ${VM_SECONDS:-240} seconds" ;;
+	124 | 137) why="no end within ${VM_SECONDS:-1500} seconds" ;;
 	*) why="QEMU ended with $1" ;;
 	esac
 	if [ -z "$why" ] && [ "$planned" != $((count - before)) ]; then
