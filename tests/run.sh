@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 1
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 export FUZZ_SECONDS="${FUZZ_SECONDS:-20}"
-export VM_KERNELS="${VM_KERNELS:-6.1 6.12 newest}"
+export VM_KERNELS="${VM_KERNELS:-6.1 6.12 newest:tests/kernel/doctor.py}"
 # All of tests/kernel takes a quarter of an hour a kernel under emulation: make vmtest runs it.
 export VM_TESTS="${VM_TESTS:-tests/kernel/doctor.py,tests/kernel/connections.py}"
 export VM_SECONDS="${VM_SECONDS:-420}" VM_TEST_SECONDS="${VM_TEST_SECONDS:-300}"

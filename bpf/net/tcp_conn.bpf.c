@@ -317,8 +317,11 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 	__u32 process = PROCESS_UNKNOWN;
 
 	conn = conn_find(sk, rung);
-	if (!conn && state != TCP_CLOSE)
+	if (!conn && state != TCP_CLOSE) {
 		conn = conn_create(sk, rung);
+		if (!conn)
+			return count_loss(PROCESS_UNKNOWN, LOSS_STATE_FULL);
+	}
 	if (!conn)
 		return 0;
 	if (state == TCP_LISTEN || state == TCP_SYN_SENT)
