@@ -31,8 +31,8 @@ struct message {
 	__u8 state;
 	__u8 known; /* `next` is valid */
 	__u8 carried;
-	__u8 flags; /* head_flags of the head being read */
-	__u8 phase; /* chunk_phase */
+	__u8 flags;	 /* head_flags of the head being read */
+	__u8 phase;	 /* chunk_phase */
 	__u8 unverified; /* the head began with too few bytes to tell what it is */
 	__u8 pad[6];
 	__u64 body_left;
@@ -84,7 +84,7 @@ struct tap {
 	struct message response;
 	__u8 status_line[STATUS_LINE_BYTES];
 	__u8 status_length;
-	__u8 released;	 /* the hold on its process is given back */
+	__u8 released; /* the hold on its process is given back */
 	__u8 proven;   /* a request of it was understood */
 	__u8 pad[5];
 	__u8 head[PATH_MAX_BYTES + 16]; /* the first bytes of the request head */

@@ -66,7 +66,7 @@ struct route {
 	__u32 done;
 	__u32 skip;  /* segments of an absolute form's scheme and authority still to come */
 	__u32 start; /* where the path begins */
-	__u32 cut;     /* the path goes on behind what was kept */
+	__u32 cut;   /* the path goes on behind what was kept */
 	__u64 hash;
 	__u64 segment;
 };
@@ -470,9 +470,9 @@ static long route_step(__u32 index, struct route_walk *walk)
 		digits = ~other_than_digits(word) & HIGHS & mask;
 		route->length += taken;
 		route->digits += count_marks(digits);
-		route->others += taken - count_marks((digits | hex_letters(word) |
-						      exact_bytes(word, '-')) &
-						     mask);
+		route->others +=
+			taken -
+			count_marks((digits | hex_letters(word) | exact_bytes(word, '-')) & mask);
 	}
 	route->at += taken;
 	if (!marks && !route->done)

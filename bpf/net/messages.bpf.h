@@ -98,7 +98,8 @@ static __always_inline void route_of(struct tap *tap, struct scan *scan, struct 
 		break;
 	}
 	route->end = tap->head_length;
-	route->length = route->digits = route->others = route->accepts = route->done = route->cut = 0;
+	route->length = route->digits = route->others = route->accepts = route->done = route->cut =
+		0;
 	route->hash = route->segment = HASH_SEED;
 	route->state = tap_shared && tap_shared->pattern_states ? pattern_start(tap) : 0;
 	bpf_loop(PATH_MAX_BYTES, route_step, &walk, 0);

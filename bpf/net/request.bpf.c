@@ -185,11 +185,10 @@ __noinline int responses_end(struct tap *tap, __u64 now_ns)
  * race: the connection may have ended before the request that this call read or sent was known:
  * no change of state will come any more that could end it.
  */
-static __always_inline bool cannot_be_answered(struct sock *sk, struct tap *tap,
-					       enum tap_rung rung)
+static __always_inline bool cannot_be_answered(struct sock *sk, struct tap *tap, enum tap_rung rung)
 {
-	__u8 state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state) :
-					   sk->__sk_common.skc_state;
+	__u8 state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state)
+					 : sk->__sk_common.skc_state;
 
 	if (state != TCP_CLOSE)
 		return false;

@@ -599,8 +599,7 @@ static int configure(const struct probe_environment *environment, struct bpf_obj
 		     const struct rung *rung)
 {
 	const struct config *config = environment->config;
-	static const char *const by_endpoints[] = { "pl_req_keys", "pl_req_slots",
-						    "pl_req_free" };
+	static const char *const by_endpoints[] = { "pl_req_keys", "pl_req_slots", "pl_req_free" };
 	struct bpf_program *program;
 	int err = 0;
 
@@ -657,8 +656,7 @@ static int open_tables(struct state *state, struct bpf_object *object)
 	state->keys_fd = map_fd(object, "pl_req_keys");
 	state->free_fd = map_fd(object, "pl_req_free");
 	state->routes_fd = map_fd(object, "pl_routes");
-	state->shared =
-		maps_mmap(map_fd(object, "pl_req_shared"), 0, sizeof(*state->shared), &err);
+	state->shared = maps_mmap(map_fd(object, "pl_req_shared"), 0, sizeof(*state->shared), &err);
 	if (!err)
 		err = growing_map_open(&state->slots, map_fd(object, "pl_req_slots"),
 				       sizeof(struct request_slot), config->endpoints_max);
