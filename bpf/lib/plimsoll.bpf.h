@@ -11,8 +11,6 @@
 
 #include "lib/core_compat.bpf.h"
 
-#define PAGE_BYTES 4096
-
 /* A relaxed add that the compiler cannot split; one locked instruction. */
 #define atomic_add(pointer, amount) __sync_fetch_and_add(pointer, amount)
 

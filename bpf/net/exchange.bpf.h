@@ -50,7 +50,6 @@ enum tap_protocol {
 
 enum tap_flags {
 	TAP_MIDSTREAM = 1, /* open before we looked */
-	TAP_OURS = 2,	   /* the agent's own */
 };
 
 #define STATUS_LINE_BYTES 16

@@ -25,7 +25,6 @@ enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 
 #define SCAN_SEND  0
 #define SCAN_RECV  1
-#define SCAN_OTHER 2
 
 #define MSG_PEEK	 2
 #define RECEIVE_SHUTDOWN 1

@@ -180,10 +180,9 @@ struct state {
 	struct growing_map slots;
 	struct growing_map streams;
 	struct request_shared *shared;
-	int keys_fd, free_fd, routes_fd;
+	int keys_fd, free_fd;
 	struct endpoint *endpoints; /* by slot index */
 	uint32_t slots_max;
-	uint32_t in_use;
 	struct hashmap routes;
 	struct patterns *patterns;
 	struct family *families[FAMILY_COUNT];
@@ -585,7 +584,6 @@ static void sweep(void *context, uint64_t now_ns)
 		in_use++;
 		sweep_slot(state, slot, index);
 	}
-	state->in_use = in_use;
 	series_set(series_get(state->families[ENDPOINT_SLOTS], (const char *const[]){ "used" }),
 		   in_use);
 	series_set(series_get(state->families[ENDPOINT_SLOTS], (const char *const[]){ "max" }),
@@ -655,7 +653,6 @@ static int open_tables(struct state *state, struct bpf_object *object)
 
 	state->keys_fd = map_fd(object, "pl_req_keys");
 	state->free_fd = map_fd(object, "pl_req_free");
-	state->routes_fd = map_fd(object, "pl_routes");
 	state->shared = maps_mmap(map_fd(object, "pl_req_shared"), 0, sizeof(*state->shared), &err);
 	if (!err)
 		err = growing_map_open(&state->slots, map_fd(object, "pl_req_slots"),
