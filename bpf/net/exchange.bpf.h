@@ -38,7 +38,6 @@ struct message {
 	__u64 body_left;
 	__u64 body_bytes;
 	__u64 content_length;
-	__u8 carry[CARRY_MAX];
 };
 
 enum tap_protocol {
@@ -54,40 +53,51 @@ enum tap_flags {
 
 #define STATUS_LINE_BYTES 16
 
-/* All that is kept of a connection. */
+/*
+ * All that is kept of a connection. Ordered by who writes it: the first line, which socket storage
+ * shares with its own pointer, is read wherever data arrives, often on another CPU than the one
+ * that runs the program. Nothing in it changes from request to request but the arrival stamp.
+ */
 struct tap {
 	__u32 process;
 	__u16 port;
 	__u8 protocol;
 	__u8 role;
 	__u8 flags;
+	__u8 tries; /* calls looked at in vain while undecided */
+	__u8 stream_kind;
+	__u8 streaming;
+	__u8 released;	  /* the hold on its process is given back */
+	__u8 proven;	  /* a request of it was understood */
+	__u16 left_out;	  /* requests in flight beyond what is kept */
+	__u64 arrival_ns; /* of the oldest unread byte; 0: none unread */
+	__u64 stream_ns;  /* when the connection became a stream */
+	__u8 line[24];	  /* to the end of the cache line */
+
+	__u32 slot; /* of the last request counted here: a guess that is checked */
+	__u16 status;
+	__u8 method; /* of the request being read */
+	__u8 target; /* where its target begins in head; 0: not known yet */
 	__u8 pending; /* requests without an answer */
 	__u8 head_length;
-	__u8 stream_kind;
-	__u8 tries; /* calls looked at in vain while undecided */
-	__u8 streaming;
-	__u16 status;
-	__u8 method;	  /* of the request being read */
-	__u8 target;	  /* where its target begins in head; 0: not known yet */
-	__u16 left_out;	  /* requests in flight beyond what is kept */
-	__u32 slot;	  /* of the last request counted here: a guess that is checked */
-	__u64 arrival_ns; /* of the oldest unread byte; 0: none unread */
+	__u8 status_length;
+	__u8 pad[5];
 	__u64 entry_ns;	  /* of the send under way (function rungs) */
 	__u64 request_ns; /* start of the request being read */
 	__u64 read_ns;	  /* when its first byte was read, 0: not measured */
 	__u64 first_byte_ns;
-	__u64 last_ns;	 /* of the response's last byte so far */
-	__u64 stream_ns; /* when the connection became a stream */
+	__u64 last_ns; /* of the response's last byte so far */
+
 	struct exchange current;
 	struct message request;
 	struct message response;
 	__u8 status_line[STATUS_LINE_BYTES];
-	__u8 status_length;
-	__u8 released; /* the hold on its process is given back */
-	__u8 proven;   /* a request of it was understood */
-	__u8 pad[5];
 	__u8 head[PATH_MAX_BYTES + 16]; /* the first bytes of the request head */
+	__u8 request_carry[CARRY_MAX];	/* of a line that goes on in the next call */
+	__u8 response_carry[CARRY_MAX];
 };
+
+_Static_assert(__builtin_offsetof(struct tap, slot) == 56, "the storage's pointer is before it");
 
 /* More than one request in flight: rare, so apart. */
 struct pipeline {
@@ -362,7 +372,7 @@ __noinline int count_exchange(struct tap *tap, __u32 error)
 	__u64 duration_ns, first_byte_ns, threshold_ns;
 	struct request_slot *slot = NULL;
 	struct request_key key = {};
-	__u32 index, bucket, reason = 0;
+	__u32 index, bucket, exponential, reason = 0;
 
 	if (!tap || !shared)
 		return 0;
@@ -382,42 +392,43 @@ __noinline int count_exchange(struct tap *tap, __u32 error)
 			return count_loss(tap->process, LOSS_KEYS_FULL);
 		}
 		tap->slot = index;
-		if (!slot->detail_ns)
+		if (!slot->detail_count)
 			reason = DETAIL_FIRST;
 	}
 
 	duration_ns = tap->last_ns - tap->current.start_ns;
 	if ((__s64)duration_ns < 1)
 		duration_ns = 1;
-	first_byte_ns = tap->first_byte_ns - tap->current.start_ns;
-	if ((__s64)first_byte_ns < 1)
-		first_byte_ns = 1;
-	if (first_byte_ns > duration_ns)
-		first_byte_ns = duration_ns;
-	bucket = classic_bucket(shared->bounds_ns, duration_ns);
-	atomic_add(&slot->classic[bucket], 1);
-	/* an answer sent in one piece has its first byte when it has its last */
-	if (first_byte_ns != duration_ns)
-		bucket = classic_bucket(shared->bounds_ns, first_byte_ns);
-	atomic_add(&slot->first_byte[bucket & BOUNDS_MAX], 1);
-	bucket = exp_bucket_of_ns(duration_ns);
-	if (bucket < EXP_BUCKETS)
-		atomic_add(&slot->exponential[bucket], 1);
+	/* in the order of request_slot: what is counted first is never missing to what follows */
+	atomic_add(&slot->sum_ns, duration_ns);
 	/* bodies of no bytes are not counted here: what is missing to the total had none */
-	if (tap->current.request_bytes) {
-		atomic_add(&slot->request_bytes, tap->current.request_bytes);
-		atomic_add(&slot->request_size[size_bucket_of(tap->current.request_bytes) &
-					       (SIZE_BUCKETS - 1)],
-			   1);
-	}
 	if (tap->response.body_bytes && !error) {
 		atomic_add(&slot->response_bytes, tap->response.body_bytes);
 		atomic_add(&slot->response_size[size_bucket_of(tap->response.body_bytes) &
 						(SIZE_BUCKETS - 1)],
 			   1);
 	}
-	atomic_add(&slot->first_byte_sum_ns, first_byte_ns);
-	atomic_add(&slot->sum_ns, duration_ns);
+	if (tap->current.request_bytes) {
+		atomic_add(&slot->request_bytes, tap->current.request_bytes);
+		atomic_add(&slot->request_size[size_bucket_of(tap->current.request_bytes) &
+					       (SIZE_BUCKETS - 1)],
+			   1);
+	}
+	bucket = classic_bucket(shared->bounds_ns, duration_ns);
+	atomic_add(&slot->classic[bucket], 1);
+	exponential = exp_bucket_of_ns(duration_ns);
+	if (exponential < EXP_BUCKETS)
+		atomic_add(&slot->exponential[exponential], 1);
+	/* an answer sent in one piece has its first byte when it has its last */
+	first_byte_ns = tap->first_byte_ns - tap->current.start_ns;
+	if ((__s64)first_byte_ns < 1)
+		first_byte_ns = 1;
+	if (first_byte_ns < duration_ns) {
+		atomic_add(&slot->late_ns, duration_ns - first_byte_ns);
+		atomic_add(&slot->late[bucket], 1);
+		bucket = classic_bucket(shared->bounds_ns, first_byte_ns);
+		atomic_add(&slot->first_byte[bucket], 1);
+	}
 
 	/* judged here: only what is worth telling becomes a record */
 	threshold_ns = slot->threshold_us ? slot->threshold_us * 1000ULL : shared->threshold_ns;

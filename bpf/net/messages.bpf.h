@@ -16,6 +16,11 @@ static __always_inline struct message *message_of(struct tap *tap, struct scan *
 	return scan->is_request ? &tap->request : &tap->response;
 }
 
+static __always_inline __u8 *carry_of(struct tap *tap, struct scan *scan)
+{
+	return scan->is_request ? tap->request_carry : tap->response_carry;
+}
+
 static __always_inline struct stream_slot *stream_slot_of(struct tap *tap, __u32 kind,
 							  __u32 *ret_at)
 {
@@ -286,6 +291,13 @@ static long keep_step(__u32 index, struct keep_walk *walk)
 	return 0;
 }
 
+static __always_inline void keep_words(__u8 *into, const __u8 *from)
+{
+#pragma unroll
+	for (int i = 0; i < PATH_MAX_BYTES / 2; i += 8)
+		*(__u64 *)(into + i) = load64(from + i);
+}
+
 /* The first bytes of a request head are kept for its route, in words where they come at once. */
 static __always_inline void keep_request(struct tap *tap, const __u8 *from, __u32 count)
 {
@@ -299,9 +311,9 @@ static __always_inline void keep_request(struct tap *tap, const __u8 *from, __u3
 	};
 
 	if (!tap->head_length) {
-#pragma unroll
-		for (int i = 0; i < PATH_MAX_BYTES; i += 8)
-			*(__u64 *)(tap->head + i) = load64(from + i);
+		keep_words(tap->head, from);
+		if (count > PATH_MAX_BYTES / 2)
+			keep_words(tap->head + PATH_MAX_BYTES / 2, from + PATH_MAX_BYTES / 2);
 	} else {
 		bpf_loop(PATH_MAX_BYTES, keep_step, &walk, 0);
 	}
@@ -479,9 +491,11 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 
 	first = CARRY_MAX - min((__u32)message->carried, (__u32)CARRY_MAX);
 	if (message->carried) {
+		const __u8 *carry = carry_of(tap, scan);
+
 #pragma unroll
 		for (int i = 0; i < CARRY_MAX; i += 8)
-			*(__u64 *)(scan->window.bytes + i) = load64(message->carry + i);
+			*(__u64 *)(scan->window.bytes + i) = load64(carry + i);
 	}
 	end = CARRY_MAX + count;
 	scan->line = first;
@@ -511,10 +525,11 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 		/* the line that is not finished: its start, aligned to the end of the carry */
 		__u32 line = scan->line & WINDOW_MASK, left = end - line;
 		__u32 from = left > CARRY_MAX ? line : end - CARRY_MAX;
+		__u8 *carry = carry_of(tap, scan);
 
 #pragma unroll
 		for (int i = 0; i < CARRY_MAX; i += 8)
-			*(__u64 *)(message->carry + i) =
+			*(__u64 *)(carry + i) =
 				load64(scan->window.bytes + ((from + i) & WINDOW_MASK));
 		message->carried = min(left, (__u32)CARRY_MAX);
 	}
@@ -662,16 +677,14 @@ static long passage_step(__u32 index, struct passage *passage)
 }
 
 /* Bytes between what was seen and what is here now went by unseen (spliced, sent by the kernel). */
-__noinline int bytes_unseen(struct tap *tap, struct scan *scan, __u32 start)
+__noinline int bytes_skip(struct tap *tap, struct scan *scan, __u32 gap)
 {
 	struct message *message;
-	__u32 gap;
 
 	if (!tap || !scan)
 		return 0;
 	message = message_of(tap, scan);
-	gap = start - message->next;
-	if (!message->known || !gap || gap > 0x7fffffff)
+	if (gap > 0x7fffffff)
 		return 0;
 	if ((message->state == MESSAGE_BODY || message->state == MESSAGE_CHUNK) &&
 	    gap <= message->body_left) {
@@ -684,6 +697,13 @@ __noinline int bytes_unseen(struct tap *tap, struct scan *scan, __u32 start)
 		message->state = MESSAGE_LOST;
 	}
 	return 0;
+}
+
+static __always_inline void bytes_unseen(struct tap *tap, struct scan *scan,
+					 struct message *message, __u32 start)
+{
+	if (message->known && message->next != start)
+		bytes_skip(tap, scan, start - message->next);
 }
 
 #endif

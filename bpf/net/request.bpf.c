@@ -195,9 +195,13 @@ static __always_inline bool cannot_be_answered(struct sock *sk, struct tap *tap,
 }
 
 /* A FIN is a byte to the sequence numbers. 1 if this socket's has been read past. */
-static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread)
+static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread, enum tap_rung rung)
 {
-	return !unread && BPF_CORE_READ(sk, sk_shutdown) & RECEIVE_SHUTDOWN;
+	__u8 shutdown = 0;
+
+	if (!unread)
+		shutdown = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, sk_shutdown) : sk->sk_shutdown;
+	return !!(shutdown & RECEIVE_SHUTDOWN);
 }
 
 /*
@@ -209,7 +213,7 @@ static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
 	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
-	__u64 received = BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread);
+	__u64 received = BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread, RUNG_KPROBE);
 	__u64 handed_over = BPF_CORE_READ(tcp, bytes_acked) + unacknowledged;
 
 	if (sent)
@@ -280,19 +284,19 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 			unread = tcp->rcv_nxt - end;
 	}
 	if (!sent)
-		end -= end_was_read(sk, unread);
+		end -= end_was_read(sk, unread, rung);
 	passage.scan->is_request = sent == (tap->role == REQUEST_ROLE_CLIENT);
 	message = message_of(tap, passage.scan);
 	if (!passage.scan->is_request) {
 		passage.scan->now_ns = bpf_ktime_get_ns();
 		tap->last_ns = passage.scan->now_ns;
 	}
-	bytes_unseen(tap, passage.scan, end - count);
+	bytes_unseen(tap, passage.scan, message, end - count);
 	message->next = end;
 	message->known = 1;
 	/* head, body, done: what goes beyond is rare enough for a loop by callback */
-	if (message_step(tap, passage.scan) && message_step(tap, passage.scan) &&
-	    message_step(tap, passage.scan))
+	if (message_step(tap, passage.scan) && passage.scan->offset < passage.scan->length &&
+	    message_step(tap, passage.scan) && message_step(tap, passage.scan))
 		bpf_loop(STEPS_MAX, passage_step, &passage, 0);
 	if (passage.scan->offset < passage.scan->length && tap->protocol == TAP_HTTP1 &&
 	    message->state != MESSAGE_LOST) {

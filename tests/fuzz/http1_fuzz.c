@@ -369,20 +369,23 @@ static __u32 heads_of_requests(const struct stream *stream)
 
 static void check_slot(const struct request_slot *slot, __u32 *answers, __u32 *errors)
 {
-	__u64 count = slot_count(slot), exponential = 0, first = 0, sizes[2] = { 0 };
+	__u64 count = slot_count(slot), exponential = 0, first = 0, late = 0, sizes[2] = { 0 };
 	__u32 at = slot->key.port - FAKE_SERVER_PORT;
 
 	for (int i = 0; i < EXP_BUCKETS; i++)
 		exponential += slot->exponential[i];
-	for (int i = 0; i < BOUND_BUCKETS; i++)
+	for (int i = 0; i < BOUND_BUCKETS; i++) {
+		REQUIRE(slot->late[i] <= slot->classic[i]);
+		late += slot->late[i];
 		first += slot->first_byte[i];
+	}
 	for (int i = 0; i < SIZE_BUCKETS; i++) {
 		sizes[0] += slot->request_size[i];
 		sizes[1] += slot->response_size[i];
 	}
-	REQUIRE(exponential == count && first == count);
+	REQUIRE(exponential == count && first == late);
 	REQUIRE(sizes[0] <= count && sizes[1] <= count);
-	REQUIRE(!count == !slot->sum_ns && slot->first_byte_sum_ns <= slot->sum_ns);
+	REQUIRE(!count == !slot->sum_ns && slot->late_ns <= slot->sum_ns);
 	if (!count)
 		return;
 	/* an end opened as the server may ask first: then it is the client, of a port all share */

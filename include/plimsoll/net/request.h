@@ -5,7 +5,8 @@
  * pl_req_keys maps a request_key to the index of a request_slot in
  * pl_req_slots (memory-mapped). The kernel only adds; user space takes the
  * numbers out by atomic exchange with zero, so nothing is counted twice or lost.
- * A slot whose sum_ns is zero has nothing new.
+ * A slot whose sum_ns was zero twice has nothing new: a request's duration is in it before the
+ * request is counted.
  */
 #ifndef PLIMSOLL_NET_REQUEST_H
 #define PLIMSOLL_NET_REQUEST_H
@@ -52,27 +53,36 @@ struct request_key {
 
 _Static_assert(sizeof(struct request_key) == 24, "request_key is ABI");
 
+/*
+ * The kernel adds from the top down, user space takes from the bottom up: what it has taken of a
+ * request is never without what stands above. A request in hand touches one line of the header and
+ * one each of sizes, classic and exponential; `late` and `first_byte` only if its answer
+ * came in more pieces than one. The distribution of first bytes is classic - late + first_byte.
+ */
 struct request_slot {
 	struct request_key key;
-	/* how many details were sent in the second that began at detail_ns */
+	__u32 threshold_us; /* written by user space; 0: shared.threshold_ns */
+	__u32 detail_count; /* sent in the second that began at detail_ns; 0: never one */
+
+	/* drained from here on, but for detail_* */
+	__u64 sum_ns;
+	__u64 response_bytes;
+	__u64 request_bytes;
+	__u64 late_ns; /* from first bytes to last ones */
+
+	__u32 response_size[SIZE_BUCKETS]; /* without those of no bytes */
+	__u32 request_size[SIZE_BUCKETS];
+	__u32 classic[BOUND_BUCKETS];
+	__u32 exponential[EXP_BUCKETS];
+	__u32 late[BOUND_BUCKETS];	 /* duration of answers that came in pieces */
+	__u32 first_byte[BOUND_BUCKETS]; /* of those */
+
 	__u64 detail_ns;
 	__u64 detail_max_ns;
-	__u32 detail_count;
-	__u32 threshold_us; /* written by user space; 0: shared.threshold_ns */
+} __attribute__((aligned(64)));
 
-	/* drained from here on */
-	__u64 sum_ns;
-	__u64 first_byte_sum_ns;
-	__u64 request_bytes;
-	__u64 response_bytes;
-	__u32 classic[BOUND_BUCKETS];
-	__u32 first_byte[BOUND_BUCKETS];
-	__u32 request_size[SIZE_BUCKETS];
-	__u32 response_size[SIZE_BUCKETS];
-	__u32 exponential[EXP_BUCKETS];
-};
-
-_Static_assert(sizeof(struct request_slot) == 1944, "request_slot is ABI");
+_Static_assert(__builtin_offsetof(struct request_slot, response_size) == 64, "what every request adds to");
+_Static_assert(sizeof(struct request_slot) == 2112, "request_slot is ABI");
 
 /* Upgraded connections and event streams: life time is not latency. */
 enum stream_kind { STREAM_WEBSOCKET, STREAM_EVENTS, STREAM_TUNNEL, STREAM_KIND_COUNT };

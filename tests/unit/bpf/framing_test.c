@@ -139,7 +139,9 @@ static void counts_a_single_request_with_its_numbers(void **state)
 	assert_int_equal(counted(-1), 1);
 	assert_int_equal(lost_any(), 0);
 	assert_int_equal(slot->sum_ns, 10 * MS);
-	assert_int_equal(slot->first_byte_sum_ns, 7 * MS);
+	assert_int_equal(slot->late_ns, 3 * MS);
+	assert_int_equal(slot->late[4], 1);
+	assert_int_equal(slot->first_byte[3], 1); /* above 4 ms, up to 8 ms */
 	assert_int_equal(slot->response_bytes, 6);
 	assert_int_equal(slot->request_bytes, 0);
 	assert_int_equal(slot->key.role, REQUEST_ROLE_SERVER);

@@ -166,7 +166,9 @@ struct endpoint {
 	struct service *service;
 	const char *route;
 	struct series *duration, *first_byte, *request_size, *response_size, *requests;
+	uint32_t request_sizes_ahead, response_sizes_ahead; /* counted before their requests */
 	unsigned int generation; /* of the thresholds the slot was given */
+	bool had_news;		 /* at the last sweep */
 	bool leaving;		 /* its key is deleted; the next sweep gives it back */
 };
 
@@ -368,31 +370,57 @@ static uint64_t take_all(__u32 *counters, unsigned int count, __u32 *ret_taken)
 	return sum;
 }
 
-static void drain_sizes(struct series *series, __u32 *counters, uint64_t bytes, uint64_t requests)
+/* Bodies of no bytes are not counted in the kernel: what is missing to the requests had none. */
+static void drain_sizes(struct series *series, __u32 *sizes, __u64 *bytes, uint64_t requests,
+			uint32_t *ahead)
 {
-	__u32 taken[BOUND_BUCKETS] = {};
-	struct histogram_delta delta = { .count = requests, .sum = bytes, .classic = taken };
-	uint64_t with_body = take_all(counters, SIZE_BUCKETS, taken);
+	__u32 classic[BOUND_BUCKETS] = {};
+	struct histogram_delta delta = { .classic = classic };
+	uint64_t with_body = take_all(sizes, SIZE_BUCKETS, classic);
+	uint64_t due = requests > *ahead ? requests - *ahead : 0;
 
-	/* the kernel does not count bodies of no bytes; they belong to the first bucket */
-	if (requests > with_body)
-		taken[0] += (__u32)(requests - with_body);
-	else
-		delta.count = with_body;
+	/* race: a size may have been counted whose request was not: it is, by the next sweep */
+	*ahead = (uint32_t)(*ahead + with_body > requests ? *ahead + with_body - requests : 0);
+	if (due > with_body)
+		classic[0] += (__u32)(due - with_body);
+	delta.count = due > with_body ? due : with_body;
+	delta.sum = take64(bytes);
 	series_add_histogram(series, &delta);
 }
 
+/* When first bytes came: of most answers when the last ones did, of the others apart. */
+static void drain_first_bytes(struct series *series, const struct histogram_delta *duration,
+			      const __u32 *late, const __u32 *first_byte, uint64_t late_ns)
+{
+	__u32 classic[BOUND_BUCKETS];
+	struct histogram_delta delta = { .classic = classic };
+
+	for (unsigned int i = 0; i < BOUND_BUCKETS; i++) {
+		/* race: of one counted meanwhile the duration may be taken and the rest not yet */
+		classic[i] = duration->classic[i] + first_byte[i];
+		classic[i] -= late[i] < classic[i] ? late[i] : classic[i];
+		delta.count += classic[i];
+	}
+	delta.sum = duration->sum > late_ns ? duration->sum - late_ns : 0;
+	series_add_histogram(series, &delta);
+}
+
+/* Takes the numbers of a slot from the bottom up, as request_slot wants it. */
 static void drain(struct state *state, struct request_slot *slot, struct endpoint *endpoint)
 {
 	struct probe_environment *environment = state->environment;
-	__u32 classic[BOUND_BUCKETS], first_byte[BOUND_BUCKETS], exponential[EXP_BUCKETS];
+	__u32 classic[BOUND_BUCKETS], exponential[EXP_BUCKETS];
+	__u32 first_byte[BOUND_BUCKETS], late[BOUND_BUCKETS];
 	struct histogram_delta delta = { .classic = classic, .exp = exponential };
 	struct request_delta told = {};
-	uint64_t requests;
+	uint64_t late_ns, requests;
 
-	delta.sum = take64(&slot->sum_ns);
-	delta.count = take_all(slot->classic, BOUND_BUCKETS, classic);
+	take_all(slot->first_byte, BOUND_BUCKETS, first_byte);
+	take_all(slot->late, BOUND_BUCKETS, late);
+	late_ns = take64(&slot->late_ns);
 	take_all(slot->exponential, EXP_BUCKETS, exponential);
+	delta.count = take_all(slot->classic, BOUND_BUCKETS, classic);
+	delta.sum = take64(&slot->sum_ns);
 	delta.exp_low = EXP_BUCKETS;
 	for (unsigned int i = 0; i < EXP_BUCKETS; i++) {
 		if (!exponential[i])
@@ -419,14 +447,11 @@ static void drain(struct state *state, struct request_slot *slot, struct endpoin
 		environment->observer.requests(environment->observer.context, &told);
 	processes_seen(environment->processes, endpoint->service, requests);
 
-	delta = (struct histogram_delta){ .classic = first_byte };
-	delta.sum = take64(&slot->first_byte_sum_ns);
-	delta.count = take_all(slot->first_byte, BOUND_BUCKETS, first_byte);
-	series_add_histogram(endpoint->first_byte, &delta);
-	drain_sizes(endpoint->request_size, slot->request_size, take64(&slot->request_bytes),
-		    requests);
-	drain_sizes(endpoint->response_size, slot->response_size, take64(&slot->response_bytes),
-		    endpoint->key.status ? requests : 0);
+	drain_first_bytes(endpoint->first_byte, &delta, late, first_byte, late_ns);
+	drain_sizes(endpoint->request_size, slot->request_size, &slot->request_bytes, requests,
+		    &endpoint->request_sizes_ahead);
+	drain_sizes(endpoint->response_size, slot->response_size, &slot->response_bytes,
+		    endpoint->key.status ? requests : 0, &endpoint->response_sizes_ahead);
 }
 
 /* In two steps, so that a program that had found the slot has long finished with it. */
@@ -517,15 +542,16 @@ static void process_named(void *context, uint32_t index, const struct service *s
 static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t index)
 {
 	struct endpoint *endpoint = &state->endpoints[index];
-	bool leaving = endpoint->leaving;
+	bool leaving = endpoint->leaving, news = *(volatile __u64 *)&slot->sum_ns;
 
 	if (memcmp(&endpoint->key, &slot->key, sizeof(slot->key)) != 0)
 		endpoint_learn(state, endpoint, &slot->key);
 	threshold_set(state, slot, endpoint);
-	if (*(volatile __u64 *)&slot->sum_ns)
+	if (news || endpoint->had_news)
 		drain(state, slot, endpoint);
 	else if (!leaving && processes_is_settled(state->environment->processes, slot->key.service))
 		leave(state, endpoint);
+	endpoint->had_news = news;
 	if (leaving)
 		give_back(state, slot, index);
 }
