@@ -9,6 +9,7 @@
 #
 # VM_SECONDS       time for one kernel, boot included (1500)
 # VM_TEST_SECONDS  time for one test program (1200)
+# PLIMSOLL_TIMES=1 says what each test took
 # VM_TESTS         comma separated patterns of test programs (tests/kernel/*.py)
 set -eu
 
@@ -57,6 +58,7 @@ start_machine() {
 	: >"$vm/$label.console"
 	append="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
 	append="$append VM_TESTS=$tests VM_TEST_SECONDS=${VM_TEST_SECONDS:-1200}"
+	append="$append${PLIMSOLL_TIMES:+ PLIMSOLL_TIMES=1}"
 	# QEMU 7.2 now and then leaves garbage in the flags behind cmpxchg16b; an interrupt there is a
 	# double fault, seen in the allocator of 6.12. Kernels did without the instruction until 7.0, where
 	# kmalloc_nolock(), and with it socket storage in BPF, needs it.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,26 +15,32 @@
 #define GZIP_MEMORY	 8
 
 struct body {
-	bool gzip, has_stream;
+	bool has_stream;
 	z_stream stream;
+	size_t size;
 	unsigned int count;
 	struct iovec chunks[CHUNKS_MAX]; /* iov_len is what is used of CHUNK_SIZE */
 };
 
-struct body *body_new(bool gzip)
+struct body_reader {
+	const struct body *body;
+	z_stream stream;
+	unsigned int next; /* chunk */
+};
+
+struct body *body_new(void)
 {
 	struct body *body = calloc(1, sizeof(*body));
 
 	if (!body)
 		return NULL;
-	body->gzip = gzip;
-	if (gzip && deflateInit2(&body->stream, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS,
-				 GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) {
+	if (deflateInit2(&body->stream, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY,
+			 Z_DEFAULT_STRATEGY) != Z_OK) {
 		free(body);
 		errno = ENOMEM;
 		return NULL;
 	}
-	body->has_stream = gzip;
+	body->has_stream = true;
 	return body;
 }
 
@@ -76,26 +83,6 @@ static struct iovec *chunk_with_room(struct body *body, int *ret_err)
 	return chunk;
 }
 
-static int append_plain(struct body *body, const char *bytes, size_t length)
-{
-	while (length) {
-		int err = 0;
-		struct iovec *chunk = chunk_with_room(body, &err);
-		size_t part;
-
-		if (!chunk)
-			return err;
-		part = CHUNK_SIZE - chunk->iov_len;
-		if (part > length)
-			part = length;
-		memcpy((char *)chunk->iov_base + chunk->iov_len, bytes, part);
-		chunk->iov_len += part;
-		bytes += part;
-		length -= part;
-	}
-	return 0;
-}
-
 /* Feeds the stream until it wants no more room. */
 static int deflate_all(struct body *body, int flush)
 {
@@ -121,8 +108,9 @@ int body_append(void *context, const char *bytes, size_t length)
 {
 	struct body *body = context;
 
-	if (!body->gzip)
-		return append_plain(body, bytes, length);
+	if (length > BODY_SIZE_MAX - body->size)
+		return -EFBIG;
+	body->size += length;
 	body->stream.next_in = (z_const Bytef *)bytes;
 	body->stream.avail_in = (uInt)length;
 	return deflate_all(body, Z_NO_FLUSH);
@@ -142,6 +130,11 @@ int body_finish(struct body *body)
 
 size_t body_size(const struct body *body)
 {
+	return body->size;
+}
+
+size_t body_packed_size(const struct body *body)
+{
 	size_t size = 0;
 
 	for (unsigned int i = 0; i < body->count; i++)
@@ -153,4 +146,51 @@ const struct iovec *body_chunks(const struct body *body, unsigned int *ret_count
 {
 	*ret_count = body->count;
 	return body->chunks;
+}
+
+struct body_reader *body_reader_new(const struct body *body)
+{
+	struct body_reader *reader = calloc(1, sizeof(*reader));
+
+	if (!reader)
+		return NULL;
+	reader->body = body;
+	if (inflateInit2(&reader->stream, GZIP_WINDOW_BITS) != Z_OK) {
+		free(reader);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return reader;
+}
+
+void body_reader_free(struct body_reader *reader)
+{
+	if (!reader)
+		return;
+	inflateEnd(&reader->stream);
+	free(reader);
+}
+
+ssize_t body_read(struct body_reader *reader, char *bytes, size_t size)
+{
+	z_stream *stream = &reader->stream;
+	int result = Z_OK;
+
+	stream->next_out = (Bytef *)bytes;
+	stream->avail_out = (uInt)size;
+	while (stream->avail_out && result == Z_OK) {
+		if (!stream->avail_in) {
+			const struct iovec *chunk = &reader->body->chunks[reader->next];
+
+			if (reader->next == reader->body->count)
+				break;
+			reader->next++;
+			stream->next_in = chunk->iov_base;
+			stream->avail_in = (uInt)chunk->iov_len;
+		}
+		result = inflate(stream, Z_NO_FLUSH);
+	}
+	if (result != Z_OK && result != Z_STREAM_END)
+		return -EBADMSG;
+	return (ssize_t)(size - stream->avail_out);
 }

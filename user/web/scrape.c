@@ -9,6 +9,8 @@
 
 #define FRESH_NS	  (100 * NS_PER_MS)
 #define FRESH_PER_COST_NS 8
+#define FORMATS		  2
+#define UNPACKED_PIECE	  32768 /* bytes unpacked at a time */
 
 _Static_assert(sizeof(struct MHD_IoVec) == sizeof(struct iovec) &&
 		       offsetof(struct MHD_IoVec, iov_len) == offsetof(struct iovec, iov_len),
@@ -20,12 +22,12 @@ void scrape_init(struct scrape *scrape, const struct web_source *source)
 	scrape->source = source;
 }
 
-/* Called by the daemon when the last reference is gone. */
-static void free_answer(void *context)
+static void unreference(struct scrape_answer *answer)
 {
-	struct scrape_answer *answer = context;
 	struct scrape_answer **at = &answer->scrape->newest;
 
+	if (--answer->references)
+		return;
 	while (*at != answer)
 		at = &(*at)->next;
 	*at = answer->next;
@@ -34,20 +36,25 @@ static void free_answer(void *context)
 	free(answer);
 }
 
-static void drop(struct scrape *scrape, unsigned int format, unsigned int gzip)
+/* Called by the daemon when nobody reads the packed response any more. */
+static void free_packed(void *context)
 {
-	struct scrape_answer *answer = scrape->cached[format][gzip].answer;
+	unreference(context);
+}
 
-	scrape->cached[format][gzip].answer = NULL;
+static void drop(struct scrape *scrape, unsigned int format)
+{
+	struct scrape_answer *answer = scrape->cached[format].answer;
+
+	scrape->cached[format].answer = NULL;
 	if (answer)
-		MHD_destroy_response(answer->response);
+		MHD_destroy_response(answer->packed);
 }
 
 void scrape_fini(struct scrape *scrape)
 {
-	for (unsigned int format = 0; format < 2; format++)
-		for (unsigned int gzip = 0; gzip < 2; gzip++)
-			drop(scrape, format, gzip);
+	for (unsigned int format = 0; format < FORMATS; format++)
+		drop(scrape, format);
 }
 
 static int add_headers(struct MHD_Response *response, enum prometheus_format format, bool gzip)
@@ -61,10 +68,9 @@ static int add_headers(struct MHD_Response *response, enum prometheus_format for
 	return -ENOMEM;
 }
 
-static int render(struct scrape *scrape, enum prometheus_format format, bool gzip,
-		  struct body **ret_body)
+static int render(struct scrape *scrape, enum prometheus_format format, struct body **ret_body)
 {
-	struct body *body = body_new(gzip);
+	struct body *body = body_new();
 	int err;
 
 	if (!body)
@@ -79,7 +85,7 @@ static int render(struct scrape *scrape, enum prometheus_format format, bool gzi
 	return err;
 }
 
-static int new_answer(struct scrape *scrape, enum prometheus_format format, bool gzip,
+static int new_answer(struct scrape *scrape, enum prometheus_format format,
 		      struct scrape_answer **ret_answer)
 {
 	struct scrape_answer *answer = calloc(1, sizeof(*answer));
@@ -89,30 +95,84 @@ static int new_answer(struct scrape *scrape, enum prometheus_format format, bool
 
 	if (!answer)
 		return -ENOMEM;
-	err = render(scrape, format, gzip, &answer->body);
+	err = render(scrape, format, &answer->body);
 	if (err) {
 		free(answer);
 		return err;
 	}
 	chunks = body_chunks(answer->body, &count);
-	answer->size = body_size(answer->body);
 	answer->scrape = scrape;
-	answer->response = MHD_create_response_from_iovec((const struct MHD_IoVec *)chunks, count,
-							  free_answer, answer);
-	if (!answer->response) {
+	answer->format = format;
+	answer->packed = MHD_create_response_from_iovec((const struct MHD_IoVec *)chunks, count,
+							free_packed, answer);
+	if (!answer->packed) {
 		body_free(answer->body);
 		free(answer);
 		return -ENOMEM;
 	}
+	answer->references = 1;
 	answer->next = scrape->newest;
 	scrape->newest = answer;
 	scrape->live++;
-	err = add_headers(answer->response, format, gzip);
+	err = add_headers(answer->packed, format, true);
 	if (err)
-		MHD_destroy_response(answer->response);
+		MHD_destroy_response(answer->packed);
 	else
 		*ret_answer = answer;
 	return err;
+}
+
+/* One client's way through an answer. */
+struct unpacking {
+	struct scrape_answer *answer;
+	struct body_reader *reader;
+};
+
+static ssize_t unpack(void *context, uint64_t position, char *bytes, size_t size)
+{
+	struct unpacking *unpacking = context;
+	ssize_t length = body_read(unpacking->reader, bytes, size);
+
+	(void)position; /* the daemon asks for each piece once, in order */
+	if (length < 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return length ? length : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void free_unpacking(void *context)
+{
+	struct unpacking *unpacking = context;
+
+	body_reader_free(unpacking->reader);
+	unreference(unpacking->answer);
+	free(unpacking);
+}
+
+struct MHD_Response *scrape_plain(struct scrape_answer *answer)
+{
+	struct unpacking *unpacking = calloc(1, sizeof(*unpacking));
+	struct MHD_Response *response = NULL;
+
+	if (!unpacking)
+		return NULL;
+	unpacking->answer = answer;
+	unpacking->reader = body_reader_new(answer->body);
+	if (unpacking->reader)
+		response = MHD_create_response_from_callback(body_size(answer->body), UNPACKED_PIECE,
+							     unpack, unpacking, free_unpacking);
+	if (!response) {
+		body_reader_free(unpacking->reader);
+		free(unpacking);
+		errno = ENOMEM;
+		return NULL;
+	}
+	answer->references++;
+	if (add_headers(response, answer->format, false)) {
+		MHD_destroy_response(response);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return response;
 }
 
 /* All formats rendered within one while show the same numbers as far as the source goes. */
@@ -124,49 +184,45 @@ static void refresh(struct scrape *scrape, uint64_t now_ns)
 	scrape->refreshed_ns = clock_monotonic_ns();
 }
 
-struct scrape_answer *scrape_get(struct scrape *scrape, enum prometheus_format format, bool gzip)
+struct scrape_answer *scrape_get(struct scrape *scrape, enum prometheus_format format)
 {
 	uint64_t start_ns = clock_monotonic_ns(), end_ns, fresh_ns;
-	struct scrape_answer *answer = scrape->cached[format][gzip].answer;
+	struct scrape_answer *answer = scrape->cached[format].answer;
 	int err;
 
-	if (answer && start_ns < scrape->cached[format][gzip].fresh_until_ns)
+	if (answer && start_ns < scrape->cached[format].fresh_until_ns)
 		return answer;
-	drop(scrape, format, gzip);
+	drop(scrape, format);
 	refresh(scrape, start_ns);
-	err = new_answer(scrape, format, gzip, &answer);
+	err = new_answer(scrape, format, &answer);
 	if (err) {
 		errno = -err;
 		return NULL;
 	}
 	end_ns = clock_monotonic_ns();
 	fresh_ns = (end_ns - start_ns) * FRESH_PER_COST_NS;
-	scrape->cached[format][gzip].answer = answer;
-	scrape->cached[format][gzip].fresh_until_ns =
+	scrape->cached[format].answer = answer;
+	scrape->cached[format].fresh_until_ns =
 		end_ns + (fresh_ns > FRESH_NS ? fresh_ns : FRESH_NS);
 	return answer;
 }
 
 void scrape_tick(struct scrape *scrape, uint64_t now_ns)
 {
-	for (unsigned int format = 0; format < 2; format++)
-		for (unsigned int gzip = 0; gzip < 2; gzip++)
-			if (now_ns >= scrape->cached[format][gzip].fresh_until_ns)
-				drop(scrape, format, gzip);
+	for (unsigned int format = 0; format < FORMATS; format++)
+		if (now_ns >= scrape->cached[format].fresh_until_ns)
+			drop(scrape, format);
 }
 
 uint64_t scrape_deadline_ns(const struct scrape *scrape)
 {
 	uint64_t deadline_ns = 0;
 
-	for (unsigned int format = 0; format < 2; format++) {
-		for (unsigned int gzip = 0; gzip < 2; gzip++) {
-			uint64_t until_ns = scrape->cached[format][gzip].fresh_until_ns;
+	for (unsigned int format = 0; format < FORMATS; format++) {
+		uint64_t until_ns = scrape->cached[format].fresh_until_ns;
 
-			if (scrape->cached[format][gzip].answer &&
-			    (!deadline_ns || until_ns < deadline_ns))
-				deadline_ns = until_ns;
-		}
+		if (scrape->cached[format].answer && (!deadline_ns || until_ns < deadline_ns))
+			deadline_ns = until_ns;
 	}
 	return deadline_ns;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The answers to GET /metrics: rendered at most once in a while per format and
- * encoding, and shared by every client that asks meanwhile. The while is 100 ms
- * or eight times what rendering took, whichever is longer, so that no number of
- * scrapers can keep the loop busy with rendering; after it the memory is given
- * back. An answer lives on until the last client has read it.
+ * The answers to GET /metrics: rendered at most once in a while per format, kept
+ * packed, and shared by every client that asks meanwhile; a client that does not
+ * take gzip has it unpacked on its way out. The while is 100 ms or eight times what
+ * rendering took, whichever is longer, so that no number of scrapers can keep the
+ * loop busy with rendering; after it the memory is given back. An answer lives on
+ * until the last client has read it.
  */
 #ifndef WEB_SCRAPE_H
 #define WEB_SCRAPE_H
@@ -15,20 +16,21 @@
 #include "web/web.h"
 
 struct scrape_answer {
-	struct scrape_answer *next; /* older */
-	struct MHD_Response *response;
+	struct scrape_answer *next;  /* older */
+	struct MHD_Response *packed; /* owned by the cache, which drops it when it is stale */
 	struct body *body;
 	struct scrape *scrape;
-	size_t size;
+	enum prometheus_format format;
+	unsigned int references; /* responses made of it */
 };
 
 struct scrape {
 	const struct web_source *source;
-	/* By format and encoding; the scrape holds a reference of its own. */
+	/* By format; the scrape holds a reference of its own. */
 	struct {
 		struct scrape_answer *answer; /* or NULL */
 		uint64_t fresh_until_ns;
-	} cached[2][2];
+	} cached[2];
 	uint64_t refreshed_ns;
 	struct scrape_answer *newest; /* all that live, cached or being read */
 	unsigned int live;
@@ -39,7 +41,10 @@ void scrape_init(struct scrape *scrape, const struct web_source *source);
 void scrape_fini(struct scrape *scrape);
 
 /* Borrowed until the next call. NULL with errno (ENOMEM, EFBIG). */
-struct scrape_answer *scrape_get(struct scrape *scrape, enum prometheus_format format, bool gzip);
+struct scrape_answer *scrape_get(struct scrape *scrape, enum prometheus_format format);
+
+/* A response that unpacks the answer, for one client; to be destroyed. NULL with errno ENOMEM. */
+struct MHD_Response *scrape_plain(struct scrape_answer *answer);
 
 /* Drops what is no longer fresh. */
 void scrape_tick(struct scrape *scrape, uint64_t now_ns);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "exporters/accept.h"
 #include "web/address.h"
+#include "web/body.h"
 #include "web/scrape.h"
 
 #define BACKLOG		  128
@@ -197,18 +198,25 @@ static enum MHD_Result answer_metrics(struct web *web, struct MHD_Connection *co
 	const char *encoding =
 		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept-Encoding");
 	uint64_t start_ns = clock_monotonic_ns();
+	bool gzip = accept_gzip(encoding);
 	struct scrape_answer *answer;
+	struct MHD_Response *response = NULL;
 	enum MHD_Result result;
 
 	bound_answers(web);
-	answer = scrape_get(&web->scrape, prometheus_negotiate(accept), accept_gzip(encoding));
-	if (!answer)
+	answer = scrape_get(&web->scrape, prometheus_negotiate(accept));
+	if (answer)
+		response = gzip ? answer->packed : scrape_plain(answer);
+	if (!response)
 		return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 				   errno == EFBIG ? "too many series" : "out of memory",
 				   "Retry-After", "10");
 	client_of(connection)->answer = answer;
-	result = MHD_queue_response(connection, MHD_HTTP_OK, answer->response);
-	web->source.scraped(web->source.context, clock_monotonic_ns() - start_ns, answer->size);
+	result = MHD_queue_response(connection, MHD_HTTP_OK, response);
+	if (!gzip)
+		MHD_destroy_response(response);
+	web->source.scraped(web->source.context, clock_monotonic_ns() - start_ns,
+			    gzip ? body_packed_size(answer->body) : body_size(answer->body));
 	return result;
 }
 

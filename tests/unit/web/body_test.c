@@ -28,9 +28,9 @@ static void fill_piece(void)
 	}
 }
 
-static struct body *filled(bool gzip)
+static struct body *filled(void)
 {
-	struct body *body = body_new(gzip);
+	struct body *body = body_new();
 
 	assert_non_null(body);
 	fill_piece();
@@ -47,7 +47,7 @@ static char *joined(const struct body *body)
 {
 	unsigned int count;
 	const struct iovec *chunks = body_chunks(body, &count);
-	char *bytes = malloc(body_size(body) + 1);
+	char *bytes = malloc(body_packed_size(body) + 1);
 	size_t length = 0;
 
 	assert_non_null(bytes);
@@ -55,7 +55,7 @@ static char *joined(const struct body *body)
 		memcpy(bytes + length, chunks[i].iov_base, chunks[i].iov_len);
 		length += chunks[i].iov_len;
 	}
-	assert_int_equal(length, body_size(body));
+	assert_int_equal(length, body_packed_size(body));
 	return bytes;
 }
 
@@ -67,21 +67,56 @@ static void check_pieces(const char *bytes)
 	}
 }
 
-static void plain_bytes_come_back_over_many_chunks(void **state)
+static void bytes_come_back_unpacked_in_pieces_of_any_size(void **state)
 {
-	struct body *body = filled(false);
-	char *bytes = joined(body);
+	struct body *body = filled();
+	char *bytes = malloc(sizeof(piece) * PIECES + 1);
 
 	(void)state;
+	assert_non_null(bytes);
 	assert_int_equal(body_size(body), sizeof(piece) * PIECES);
-	check_pieces(bytes);
+	for (size_t size = 1000; size < 2 * sizeof(piece); size *= 9) {
+		struct body_reader *reader = body_reader_new(body);
+		size_t length = 0;
+		ssize_t part;
+
+		assert_non_null(reader);
+		while ((part = body_read(reader, bytes + length, size)) > 0) {
+			assert_true((size_t)part == size || length + (size_t)part == body_size(body));
+			length += (size_t)part;
+			assert_true(length <= body_size(body));
+		}
+		assert_int_equal(part, 0);
+		assert_int_equal(body_read(reader, bytes, size), 0);
+		assert_int_equal(length, body_size(body));
+		check_pieces(bytes);
+		body_reader_free(reader);
+	}
 	free(bytes);
+	body_free(body);
+}
+
+static void damage_is_noticed(void **state)
+{
+	struct body *body = filled();
+	unsigned int count;
+	const struct iovec *chunks = body_chunks(body, &count);
+	struct body_reader *reader = body_reader_new(body);
+	ssize_t part;
+
+	(void)state;
+	assert_non_null(reader);
+	memset((char *)chunks[count / 2].iov_base + 1000, 0xff, 64);
+	while ((part = body_read(reader, piece, sizeof(piece))) > 0)
+		;
+	assert_int_equal(part, -EBADMSG);
+	body_reader_free(reader);
 	body_free(body);
 }
 
 static void compressed_bytes_come_back_as_one_gzip_stream(void **state)
 {
-	struct body *body = filled(true);
+	struct body *body = filled();
 	char *bytes = joined(body), *plain = malloc(sizeof(piece) * PIECES + 1);
 	z_stream stream = { 0 };
 
@@ -89,7 +124,7 @@ static void compressed_bytes_come_back_as_one_gzip_stream(void **state)
 	assert_non_null(plain);
 	assert_int_equal(inflateInit2(&stream, 15 + 16), Z_OK);
 	stream.next_in = (Bytef *)bytes;
-	stream.avail_in = (uInt)body_size(body);
+	stream.avail_in = (uInt)body_packed_size(body);
 	stream.next_out = (Bytef *)plain;
 	stream.avail_out = sizeof(piece) * PIECES + 1;
 	assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
@@ -104,23 +139,24 @@ static void compressed_bytes_come_back_as_one_gzip_stream(void **state)
 
 static void nothing_is_still_a_valid_body(void **state)
 {
-	struct body *plain = body_new(false), *gzip = body_new(true);
-	unsigned int count;
+	struct body *body = body_new();
+	struct body_reader *reader;
 
 	(void)state;
-	assert_int_equal(body_finish(plain), 0);
-	body_chunks(plain, &count);
-	assert_int_equal(count, 0);
-	assert_int_equal(body_finish(gzip), 0);
-	assert_int_equal(body_size(gzip), 20); /* an empty gzip member */
-	body_free(plain);
-	body_free(gzip);
-	body_free(body_new(true)); /* never finished */
+	assert_int_equal(body_finish(body), 0);
+	assert_int_equal(body_size(body), 0);
+	assert_int_equal(body_packed_size(body), 20); /* an empty gzip member */
+	reader = body_reader_new(body);
+	assert_non_null(reader);
+	assert_int_equal(body_read(reader, piece, sizeof(piece)), 0);
+	body_reader_free(reader);
+	body_free(body);
+	body_free(body_new()); /* never finished */
 }
 
 static void a_body_without_end_is_refused_at_the_limit(void **state)
 {
-	struct body *body = body_new(false);
+	struct body *body = body_new();
 	size_t size = 0;
 	int err = 0;
 
@@ -137,7 +173,8 @@ static void a_body_without_end_is_refused_at_the_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plain_bytes_come_back_over_many_chunks),
+		cmocka_unit_test(bytes_come_back_unpacked_in_pieces_of_any_size),
+		cmocka_unit_test(damage_is_noticed),
 		cmocka_unit_test(compressed_bytes_come_back_as_one_gzip_stream),
 		cmocka_unit_test(nothing_is_still_a_valid_body),
 		cmocka_unit_test(a_body_without_end_is_refused_at_the_limit),
