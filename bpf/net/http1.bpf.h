@@ -280,12 +280,12 @@ static long word_step(__u32 index, struct scan_walk *walk)
 	__u8 c = walk->scan->first[index & 15];
 
 	walk->scan->target = index;
-	if (c < 'A' || c > 'Z')
+	if ((c < 'A' || c > 'Z') && c != '-')
 		return 1;
 	return 0;
 }
 
-/* A method of somebody else's: upper case letters, a blank, a path. */
+/* A method of somebody else's: upper case letters and dashes, a blank, a path. */
 static __always_inline int other_method(struct scan *scan, __u32 length)
 {
 	struct scan_walk walk = { .scan = scan };

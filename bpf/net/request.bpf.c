@@ -39,8 +39,12 @@ struct call {
 	struct sock *sk;
 	struct source source;
 	__u32 flags;
-	__u32 open; /* entered and not returned from */
+	__u32 kind;	/* call_kind, of the call that is under way */
+	__u32 received; /* bytes of it that are dealt with */
+	__u32 number;	/* of the system call */
 };
+
+enum call_kind { CALL_OVER, CALL_SENDS, CALL_RECEIVES };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -86,7 +90,7 @@ __noinline int tap_decide(struct tap *tap, struct scan *scan, bool sent, __u32 p
 
 	if (!tap || !scan)
 		return 0;
-	count = window_read(scan, 0, min(scan->length, 24u));
+	count = window_read(scan, scan->offset, min(scan->length - scan->offset, 24u));
 	if ((int)count <= 0) {
 		/* cannot be read (io_uring on this rung): give it a few more chances */
 		if (++tap->tries > 3) {
@@ -221,9 +225,12 @@ static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
 	return received > (__u64)count || handed_over > 1;
 }
 
-/* Bytes were sent or received: the one handler behind every rung. */
-static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, enum tap_rung rung,
-				       struct call *call)
+/*
+ * Bytes were sent or received: the one handler behind every rung. `count` since the call began, of
+ * which `before` were dealt with.
+ */
+static __always_inline int bytes_moved(struct sock *sk, int count, int before, bool sent,
+				       enum tap_rung rung, struct call *call)
 {
 	__u32 slot = sent ? SCAN_SEND : SCAN_RECV, end, unread = 0;
 	struct passage passage = {};
@@ -249,7 +256,7 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 		}
 		tap->process = process_current();
 		process_hold(tap->process);
-		if (bytes_before(sk, count, sent))
+		if (bytes_before(sk, count - before, sent))
 			tap->flags |= TAP_MIDSTREAM;
 	}
 	/* the reset that ended the connection was taken in within this very send */
@@ -259,7 +266,7 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 	passage.scan = bpf_map_lookup_elem(&pl_scans, &slot);
 	if (!passage.scan)
 		return 0;
-	passage.scan->offset = 0;
+	passage.scan->offset = before;
 	passage.scan->length = count;
 	passage.scan->now_ns = 0;
 	passage.scan->source.kind = SOURCE_NONE;
@@ -291,7 +298,7 @@ static __always_inline int bytes_moved(struct sock *sk, int count, bool sent, en
 		passage.scan->now_ns = bpf_ktime_get_ns();
 		tap->last_ns = passage.scan->now_ns;
 	}
-	bytes_unseen(tap, passage.scan, message, end - count);
+	bytes_unseen(tap, passage.scan, message, end - (count - before));
 	message->next = end;
 	message->known = 1;
 	/* head, body, done: what goes beyond is rare enough for a loop by callback */
@@ -376,7 +383,8 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 	if (tap->process && !tap->released)
 		process_release(tap->process);
 	tap->released = 1;
-	if (rung == RUNG_KPROBE && !waits)
+	/* a program that still holds the socket may read what is left, and must find what it was */
+	if (rung == RUNG_KPROBE && !BPF_CORE_READ(sk, sk_socket))
 		bpf_map_delete_elem(&pl_taps_by_sk, &key);
 	return 0;
 }
@@ -394,25 +402,33 @@ static __always_inline int end_read(struct sock *sk, enum tap_rung rung)
 
 /* --- rung fentry ---------------------------------------------------------------------------- */
 
-static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *message, bool create)
+static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *message,
+					       enum call_kind kind)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct call *call;
 
-	if (!create && !task_is_io_uring(task))
-		return NULL;
 	call = bpf_task_storage_get(&pl_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call)
 		return NULL;
-	/* kernel: a kretprobe has few instances; a call whose return it missed is still open */
-	if (create && call->open)
+	/* kernel: a kretprobe has few instances; a send whose return it missed is still under way */
+	if (call->kind == CALL_SENDS)
 		count_loss(process_current(), LOSS_MISSED);
-	call->open = create;
+	call->kind = kind;
 	call->sk = sk;
+	call->received = 0;
+	call->number = regs_nr((struct pt_regs *)bpf_task_pt_regs(task));
 	call->source.kind = SOURCE_NONE;
 	if (task_is_io_uring(task))
 		source_from_iterator(&call->source, message);
 	return call;
+}
+
+/* What the return of a function tells of the buffer is enough but for io_uring. */
+static __always_inline void call_begin_fentry(struct sock *sk, struct msghdr *message)
+{
+	if (task_is_io_uring(bpf_get_current_task_btf()))
+		call_begin(sk, message, CALL_OVER);
 }
 
 static __always_inline struct call *call_find(void)
@@ -436,7 +452,7 @@ static __always_inline void send_begins(struct sock *sk, enum tap_rung rung)
 SEC("?fentry/tcp_sendmsg")
 int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t size)
 {
-	call_begin(sk, message, false);
+	call_begin_fentry(sk, message);
 	send_begins(sk, RUNG_FENTRY);
 	return 0;
 }
@@ -446,13 +462,13 @@ int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
-	return bytes_moved(sk, count, true, RUNG_FENTRY, call);
+	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, call);
 }
 
 SEC("?fentry/tcp_recvmsg")
 int BPF_PROG(recv_enter_fentry, struct sock *sk, struct msghdr *message)
 {
-	call_begin(sk, message, false);
+	call_begin_fentry(sk, message);
 	return 0;
 }
 
@@ -468,7 +484,7 @@ int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 		return 0;
 	if (!count)
 		return end_read(sk, RUNG_FENTRY);
-	return bytes_moved(sk, count, false, RUNG_FENTRY, call);
+	return bytes_moved(sk, count, 0, false, RUNG_FENTRY, call);
 }
 
 /* kernel: before 6.5 sendfile did not go through tcp_sendmsg (commit 2dc334f1a63a). */
@@ -476,7 +492,7 @@ SEC("?fexit/tcp_sendpage")
 int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
 	     int flags, int count)
 {
-	return bytes_moved(sk, count, true, RUNG_FENTRY, NULL);
+	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL);
 }
 
 SEC("?fentry/tcp_data_ready")
@@ -496,20 +512,29 @@ int BPF_PROG(state_fentry, const struct sock *sk, int old, int state)
 SEC("?kprobe/tcp_sendmsg")
 int BPF_KPROBE(send_enter_kprobe, struct sock *sk, struct msghdr *message)
 {
-	call_begin(sk, message, true);
+	call_begin(sk, message, CALL_SENDS);
 	send_begins(sk, RUNG_KPROBE);
 	return 0;
 }
 
-/* The call that returns now, if its entry was seen. */
+/* The send that returns now, if its entry was seen. */
 static __always_inline struct call *call_return(void)
 {
 	struct call *call = call_find();
 
-	if (!call || !call->open)
+	if (!call || call->kind != CALL_SENDS)
 		return NULL;
-	call->open = 0;
+	call->kind = CALL_OVER;
 	return call;
+}
+
+/* A thread that ends sends nothing any more: a send still under way is one whose return was missed. */
+SEC("?tracepoint/sched/sched_process_exit")
+int exit_kprobe(void *ctx)
+{
+	if (call_return())
+		count_loss(process_current(), LOSS_MISSED);
+	return 0;
 }
 
 SEC("?kretprobe/tcp_sendmsg")
@@ -517,29 +542,54 @@ int BPF_KRETPROBE(send_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, true, RUNG_KPROBE, call) : 0;
+	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, call) : 0;
 }
 
 SEC("?kprobe/tcp_recvmsg")
 int BPF_KPROBE(recv_enter_kprobe, struct sock *sk, struct msghdr *message, size_t size, int flags)
 {
-	struct call *call = call_begin(sk, message, true);
+	struct call *call = call_begin(sk, message, CALL_RECEIVES);
 
 	if (call)
 		call->flags = flags;
 	return 0;
 }
 
-SEC("?kretprobe/tcp_recvmsg")
-int BPF_KRETPROBE(recv_kprobe, int count)
+/*
+ * A thread may wait for ever in tcp_recvmsg, and a kretprobe follows few calls at a time (10 on a
+ * small machine). tcp_cleanup_rbuf is told how much was copied whenever that pauses or ends; others
+ * call it too, but not within a receive of this thread's.
+ */
+static __always_inline int received_kprobe(struct sock *sk, int copied)
 {
-	struct call *call = call_return();
+	struct call *call = call_find();
+	__u32 before;
 
-	if (!call || !call->sk || call->flags & MSG_PEEK)
+	if (!call || call->kind != CALL_RECEIVES || call->sk != sk || call->flags & MSG_PEEK)
 		return 0;
-	if (!count)
-		return end_read(call->sk, RUNG_KPROBE);
-	return bytes_moved(call->sk, count, false, RUNG_KPROBE, call);
+	if (call->number != (__u32)regs_nr((struct pt_regs *)bpf_task_pt_regs(
+				    bpf_get_current_task_btf())))
+		return 0;
+	if (!copied)
+		return end_read(sk, RUNG_KPROBE);
+	before = call->received;
+	if (copied <= (int)before)
+		return 0;
+	call->received = copied;
+	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, call);
+}
+
+SEC("?kprobe/tcp_cleanup_rbuf")
+int BPF_KPROBE(recv_kprobe, struct sock *sk, int copied)
+{
+	return received_kprobe(sk, copied);
+}
+
+/* kernel: since 6.4 tcp_cleanup_rbuf may be inlined around this (commit e5c6de5fa025). */
+SEC("?kprobe/__tcp_cleanup_rbuf")
+int BPF_KPROBE(recv_inner_kprobe, struct sock *sk, int copied)
+{
+	return received_kprobe(sk, copied);
 }
 
 SEC("?kprobe/tcp_sendpage")
@@ -549,7 +599,7 @@ int BPF_KPROBE(sendpage_enter_kprobe, struct sock *sk)
 						 BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (call) {
-		call->open = 1;
+		call->kind = CALL_SENDS;
 		call->sk = sk;
 		call->source.kind = SOURCE_NONE;
 	}
@@ -561,7 +611,7 @@ int BPF_KRETPROBE(sendpage_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, true, RUNG_KPROBE, call) : 0;
+	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, call) : 0;
 }
 
 SEC("?kprobe/tcp_data_ready")
@@ -581,7 +631,7 @@ int state_kprobe(struct trace_event_raw_inet_sock_set_state *ctx)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 {
-	return bytes_moved(sk, count, true, RUNG_TRACEPOINT, NULL);
+	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL);
 }
 
 SEC("?tp_btf/sock_recv_length")
@@ -591,7 +641,7 @@ int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
 		return 0;
 	if (!count)
 		return end_read(sk, RUNG_TRACEPOINT);
-	return bytes_moved(sk, count, false, RUNG_TRACEPOINT, NULL);
+	return bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL);
 }
 
 SEC("?tp_btf/sk_data_ready")

@@ -26,6 +26,12 @@ def scenario(function):
     return function
 
 
+def of_bytes(function):
+    """Depends on what the bytes are, not on how they were moved: the same on every rung."""
+    function.of_bytes = True
+    return function
+
+
 class World:
     """An agent, the rung it is on, and names nobody else uses."""
 
@@ -97,6 +103,7 @@ def counts_each_pipelined_request(world):
 
 
 @scenario
+@of_bytes
 def counts_requests_pipelined_with_bodies_and_bodiless_answers(world):
     server = world.server("pipelined-bodies")
     for path, method in (("/status/204", "POST"), ("/bytes/9000", "HEAD"),
@@ -149,6 +156,7 @@ def counts_a_response_head_sent_byte_by_byte_once(world):
 
 
 @scenario
+@of_bytes
 def counts_requests_and_responses_with_big_heads(world):
     server = world.server("big-heads")
     world.client("big-heads", server, "--path", "/headers/60000", "--header-bytes", 60000, "run",
@@ -220,6 +228,7 @@ def counts_a_body_that_ends_with_the_connection(world):
 
 
 @scenario
+@of_bytes
 def counts_answers_without_a_body(world):
     server = world.server("bodiless")
     world.client("bodiless", server, "--method", "HEAD", "--path", "/bytes/100000", "run", 23)
@@ -231,6 +240,7 @@ def counts_answers_without_a_body(world):
 
 
 @scenario
+@of_bytes
 def counts_every_status_and_method_apart(world):
     server = world.server("status")
     expected = {}
@@ -244,6 +254,7 @@ def counts_every_status_and_method_apart(world):
 
 
 @scenario
+@of_bytes
 def counts_http_1_0_with_and_without_keep_alive(world):
     server = world.server("http10")
     world.client("http10", server, "--http10", "--path", "/ten", "run", 23)
@@ -256,6 +267,7 @@ def counts_http_1_0_with_and_without_keep_alive(world):
 # ---- answers that come early, late or never ----
 
 @scenario
+@of_bytes
 def counts_100_continue_as_part_of_the_request(world):
     server = world.server("continue")
     world.client("continue", server, "--method", "POST", "--path", "/continue", "--body", 100000,
@@ -383,6 +395,7 @@ def check_stream(world, what, kind, verb, count, expected, least_s):
 
 
 @scenario
+@of_bytes
 def takes_the_handshake_of_a_websocket_for_its_latency(world):
     check_stream(world, "websocket", "websocket",
                  ["--path", "/websocket", "upgrade", "websocket", 7, 1000], 7,
@@ -390,6 +403,7 @@ def takes_the_handshake_of_a_websocket_for_its_latency(world):
 
 
 @scenario
+@of_bytes
 def takes_the_answer_to_connect_for_its_latency(world):
     server = world.server("tunnel")
     client = Client(world.name("tunnel-client"), server.port, "--hold", "upgrade", "tunnel", 7, 500)
@@ -407,6 +421,7 @@ def takes_the_answer_to_connect_for_its_latency(world):
 
 
 @scenario
+@of_bytes
 def takes_the_first_byte_of_an_event_stream_for_its_latency(world):
     server = world.server("sse")
     world.client("sse", server, "--path", "/sse/7/50", "--connections", 3, "run", 1)
@@ -426,6 +441,7 @@ def takes_the_first_byte_of_an_event_stream_for_its_latency(world):
 
 
 @scenario
+@of_bytes
 def shows_an_event_stream_while_it_runs(world):
     server = world.server("sse-live")
     path = f"/sse/20/{500 if EMULATED else 50}"
@@ -462,23 +478,27 @@ def check_ignored(world, what, content, protocols):
 
 
 @scenario
+@of_bytes
 def ignores_and_counts_bytes_that_are_not_http(world):
     check_ignored(world, "garbage", bytes(range(200, 256)) * 50, {"other"})
 
 
 @scenario
+@of_bytes
 def ignores_and_counts_tls(world):
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(505)
     check_ignored(world, "tls", hello, {"tls"})
 
 
 @scenario
+@of_bytes
 def ignores_and_counts_http_2(world):
     settings = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18)
     check_ignored(world, "http2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings, {"http2"})
 
 
 @scenario
+@of_bytes
 def survives_hostile_payloads_and_counts_on(world):
     payloads = [b"\x00" * 5000, b"GET", b"GET ", b"GET /", b"GET / HTTP/1.1", b"\r\n" * 5000,
                 b"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
@@ -565,6 +585,7 @@ def counts_what_sendmmsg_and_recvmmsg_move_or_counts_the_loss(world):
 # ---- endpoints ----
 
 @scenario
+@of_bytes
 def collapses_ids_of_a_path_into_one_route(world):
     server = world.server("ids")
     paths = ["/users/%d/orders/456", "/users/7/orders/%d", "/v1/users/%d"]
@@ -579,6 +600,7 @@ def collapses_ids_of_a_path_into_one_route(world):
 
 
 @scenario
+@of_bytes
 def drops_the_query(world):
     server = world.server("query")
     world.client("query", server, "--path", "/search?q=%d&secret=/users/1", "run", 23)
@@ -588,6 +610,7 @@ def drops_the_query(world):
 
 
 @scenario
+@of_bytes
 def keeps_long_paths_bounded(world):
     server = world.server("long-path")
     world.client("long-path", server, "--path", "/long/" + "segment/" * 1000, "run", 23)
@@ -605,6 +628,7 @@ def keeps_long_paths_bounded(world):
 # ---- who ----
 
 @scenario
+@of_bytes
 def names_a_service_after_its_executable(world):
     program = temporary(named(f"tool-{world.rung}"))
     shutil.copy(tool("http_server"), program)
@@ -616,6 +640,7 @@ def names_a_service_after_its_executable(world):
 
 
 @scenario
+@of_bytes
 def names_a_service_after_its_systemd_unit_or_container(world):
     """A cgroup laid out as systemd and containers lay it out is all that tells."""
     base = next((path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
@@ -710,6 +735,7 @@ def agrees_with_the_client_when_requests_wait_for_a_busy_server(world):
 
 
 @scenario
+@of_bytes
 def is_not_misled_by_a_step_of_the_wall_clock(world):
     if not EMULATED:
         raise Skip("only a machine of its own may have its clock set")

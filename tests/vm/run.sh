@@ -5,10 +5,13 @@
 # QEMU, runs the kernel tests in it and prints their results as one TAP stream:
 #   ok 3 - 6.1: counts each request once
 # Emulated CPUs (TCG), never KVM: the same everywhere, with root or without, and too slow for anybody
-# to read a timing off it. One machine at a time.
+# to read a timing off it.
 #
+# VM_JOBS          machines at a time (1); the results of each come in one piece, when it is done
 # VM_SECONDS       time for one kernel, boot included (1500)
 # VM_TEST_SECONDS  time for one test program (1200)
+# VM_SELECT        comma separated parts of names: only these tests of each program
+# PLIMSOLL_BRIEF=1 spares rungs behind the first what does not depend on them
 # PLIMSOLL_TIMES=1 says what each test took
 # VM_TESTS         comma separated patterns of test programs (tests/kernel/*.py)
 set -eu
@@ -18,6 +21,7 @@ vm=$root/build/vm
 count=0
 failed=0
 qemu=
+work=
 
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- ${VM_KERNELS:-5.10 6.1 6.12 6.18 newest}
@@ -35,7 +39,7 @@ point() {
 
 finish() {
 	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
-	rm -f "$vm/results.fifo"
+	[ -z "$work" ] || rm -rf "$work"
 }
 
 skip_all() {
@@ -47,18 +51,20 @@ skip_all() {
 }
 
 start_machine() {
-	mkdir -p "$vm/modules/modules"
-	rm -f "$vm/modules/modules"/*
-	cp "$kernel/modules"/*.ko "$vm/modules/modules/" 2>/dev/null || true
+	rm -rf "$work"
+	mkdir -p "$work/root/modules"
+	for module in "$kernel/modules"/*.ko; do
+		[ ! -e "$module" ] || cp "$module" "$work/root/modules/"
+	done
 	# The kernel unpacks archives laid end to end one after the other.
-	(cd "$vm/modules" && find . | cpio --create --quiet --format=newc --owner=0:0) |
-		cat "$vm/guest.cpio" - >"$vm/initramfs.cpio"
-	rm -f "$vm/results.fifo"
-	mkfifo "$vm/results.fifo"
+	(cd "$work/root" && find . | cpio --create --quiet --format=newc --owner=0:0) |
+		cat "$vm/guest.cpio" - >"$work/initramfs.cpio"
+	mkfifo "$work/results.fifo"
 	: >"$vm/$label.console"
 	append="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
 	append="$append VM_TESTS=$tests VM_TEST_SECONDS=${VM_TEST_SECONDS:-1200}"
-	append="$append${PLIMSOLL_TIMES:+ PLIMSOLL_TIMES=1}"
+	append="$append${VM_SELECT:+ VM_SELECT=$VM_SELECT}${PLIMSOLL_TIMES:+ PLIMSOLL_TIMES=1}"
+	append="$append${PLIMSOLL_BRIEF:+ PLIMSOLL_BRIEF=1}"
 	# QEMU 7.2 now and then leaves garbage in the flags behind cmpxchg16b; an interrupt there is a
 	# double fault, seen in the allocator of 6.12. Kernels did without the instruction until 7.0, where
 	# kmalloc_nolock(), and with it socket storage in BPF, needs it.
@@ -69,8 +75,8 @@ start_machine() {
 		-nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$vm/$label.console" -serial file:/dev/stdout \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x4 \
-		-kernel "$kernel/vmlinuz" -initrd "$vm/initramfs.cpio" -append "$append" \
-		</dev/null >"$vm/results.fifo" 2>"$vm/$label.qemu" &
+		-kernel "$kernel/vmlinuz" -initrd "$work/initramfs.cpio" -append "$append" \
+		</dev/null >"$work/results.fifo" 2>"$vm/$label.qemu" &
 	qemu=$!
 }
 
@@ -85,7 +91,7 @@ forward_results() {
 		"1.."*) planned=${line#1..} ;;
 		*) echo "# $label: ${line#\# }" ;;
 		esac
-	done <"$vm/results.fifo"
+	done <"$work/results.fifo"
 }
 
 # judge STATUS: QEMU ends with 1 when the guest ended it with 0, with 0 after a panic.
@@ -119,8 +125,9 @@ test_kernel() {
 	label=$want
 	tests=${VM_TESTS:-tests/kernel/*.py}
 	[ "$want" = "$1" ] || tests=${1#*:}
-	if ! kernel=$("$root/tests/vm/kernels.sh" "$want" 2>"$vm/fetch.log"); then
-		point ok "$want: boots and shuts down # SKIP $(tail -n 1 "$vm/fetch.log")"
+	work=$vm/run.$want
+	if ! kernel=$(flock "$vm/fetch.lock" "$root/tests/vm/kernels.sh" "$want" 2>"$vm/$want.fetch"); then
+		point ok "$want: boots and shuts down # SKIP $(tail -n 1 "$vm/$want.fetch")"
 		return
 	fi
 	release=$(cat "$kernel/release")
@@ -139,6 +146,26 @@ test_kernel() {
 	judge $status
 }
 
+# One run of this script for each kernel; what it says is said at its end, renumbered.
+side_by_side() {
+	jobs=$VM_JOBS
+	export VM_JOBS=1
+	mkfifo "$vm/said.$$"
+	# shellcheck disable=SC2016
+	printf '%s\n' "$@" | xargs -P "$jobs" -I '{}' sh -c \
+		'said=$("$0" "$1"); flock "$2" printf "%s\n" "$said"' "$0" '{}' "$vm/said.lock" >"$vm/said.$$" &
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) point ok "${line#ok * - }" ;;
+		"not ok "*) point no "${line#not ok * - }" ;;
+		"1.."*) ;;
+		*) echo "$line" ;;
+		esac
+	done <"$vm/said.$$"
+	rm -f "$vm/said.$$"
+	wait
+}
+
 reason=
 if [ "$(uname -m)" != x86_64 ]; then
 	reason="guests are x86_64, this machine is $(uname -m)"
@@ -150,9 +177,16 @@ fi
 trap finish EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$vm"
-"$root/tests/vm/image.sh" "$vm/guest.cpio"
-for want in "$@"; do
-	test_kernel "$want"
-done
+if [ -z "${VM_IMAGE_MADE:-}" ]; then
+	"$root/tests/vm/image.sh" "$vm/guest.cpio"
+	export VM_IMAGE_MADE=1
+fi
+if [ "${VM_JOBS:-1}" -gt 1 ] && [ $# -gt 1 ]; then
+	side_by_side "$@"
+else
+	for want in "$@"; do
+		test_kernel "$want"
+	done
+fi
 echo "1..$count"
 [ $failed -eq 0 ]
