@@ -9,6 +9,7 @@
 #define NET_EXCHANGE_BPF_H
 
 #include "lib/classic.bpf.h"
+#include "lib/slots.bpf.h"
 #include "lib/who.bpf.h"
 #include "net/http1.bpf.h"
 
@@ -306,35 +307,15 @@ static __always_inline bool keys_take(const struct request_key *key, const struc
 	return true;
 }
 
-/* Makes a slot for a key that has none. Its index, or ~0. */
+DEFINE_SLOT_TAKE(pl_req, struct request_key)
+
+/* Makes a slot for a key that has none. Its index, or SLOT_NONE. */
 static __always_inline __u32 slot_new(struct request_key *key, struct request_shared *tap_shared)
 {
-	struct request_slot *slot;
-	__u32 index, *known;
-
 	/* one service with many endpoints must not blind the others: each gets its `other` */
-	if (key->route != ROUTE_OTHER && tap_shared->slots_free <= tap_shared->slots_reserved)
-		return ~0u;
-	if (bpf_map_pop_elem(&pl_req_free, &index))
-		return ~0u;
-	atomic_add(&tap_shared->slots_free, -1);
-	slot = bpf_map_lookup_elem(&pl_req_slots, &index);
-	if (!slot)
-		return ~0u;
-	slot->key = *key;
-	/* race: two CPUs may both write; the larger one wins soon enough, it only bounds a search
-	 */
-	if (tap_shared->slots_used <= index)
-		tap_shared->slots_used = index + 1;
-	if (bpf_map_update_elem(&pl_req_keys, key, &index, BPF_NOEXIST)) {
-		/* race: another CPU made it; or the map is full */
-		__builtin_memset(&slot->key, 0, sizeof(slot->key));
-		bpf_map_push_elem(&pl_req_free, &index, 0);
-		atomic_add(&tap_shared->slots_free, 1);
-		known = bpf_map_lookup_elem(&pl_req_keys, key);
-		return known ? *known : ~0u;
-	}
-	return index;
+	if (key->route != ROUTE_OTHER && tap_shared->slots.free <= tap_shared->slots_reserved)
+		return SLOT_NONE;
+	return pl_req_take(key, &tap_shared->slots);
 }
 
 /* The slow way to a slot: first request of a key on this connection. */
@@ -346,15 +327,14 @@ __noinline __u32 slot_find(struct tap *tap, struct request_key *wanted)
 	__u32 *known, index;
 
 	if (!tap || !wanted || !shared || !tap_shared)
-		return ~0u;
-	/* verifier: before 6.2 a key cannot lie in the memory behind an argument */
-	key = *wanted;
+		return SLOT_NONE;
+	key = *wanted; /* see DEFINE_SLOT_TAKE */
 	known = bpf_map_lookup_elem(&pl_req_keys, &key);
 	if (known)
 		return *known;
 	if (keys_take(&key, shared)) {
 		index = slot_new(&key, tap_shared);
-		if (index != ~0u)
+		if (index != SLOT_NONE)
 			return index;
 	}
 	/* no room: the overflow endpoint of the service, which needs a slot too */

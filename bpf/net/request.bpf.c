@@ -17,6 +17,7 @@
  * Blind spots: TLS and HTTP/2 (counted as ignored connections), MPTCP, 32-bit
  * programs, and on the tracepoint rung io_uring (counted as unresolved).
  */
+#include "lib/guard.bpf.h"
 #include "net/messages.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -356,6 +357,7 @@ static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap, in
 	       old != TCP_CLOSE_WAIT && !BPF_CORE_READ(sk, sk_err) && BPF_CORE_READ(sk, sk_socket);
 }
 
+/* Harmless when it comes twice (lib/guard.bpf.h). */
 static __always_inline int state_changed(struct sock *sk, int old, int state, enum tap_rung rung)
 {
 	__u64 key = (__u64)sk;
@@ -437,24 +439,24 @@ static __always_inline struct call *call_find(void)
 }
 
 /* A client's request begins when it is handed over, not when that call returns. */
-static __always_inline void send_begins(struct sock *sk, enum tap_rung rung)
+static __always_inline int send_begins(struct sock *sk, enum tap_rung rung)
 {
 	struct tap *tap = is_tcp(sk, rung) ? tap_find(sk, rung) : NULL;
 
 	if (tap && (tap->role == REQUEST_ROLE_SERVER || tap->protocol >= TAP_STREAM))
-		return;
+		return 0;
 	if (!tap && is_tcp(sk, rung))
 		tap = tap_create(sk, rung);
 	if (tap && !tap->entry_ns)
 		tap->entry_ns = bpf_ktime_get_ns();
+	return 0;
 }
 
 SEC("?fentry/tcp_sendmsg")
 int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t size)
 {
 	call_begin_fentry(sk, message);
-	send_begins(sk, RUNG_FENTRY);
-	return 0;
+	return guarded(send_begins(sk, RUNG_FENTRY));
 }
 
 SEC("?fexit/tcp_sendmsg")
@@ -462,7 +464,7 @@ int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
-	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, call);
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, call));
 }
 
 SEC("?fentry/tcp_recvmsg")
@@ -483,8 +485,8 @@ int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
 	if (!count)
-		return end_read(sk, RUNG_FENTRY);
-	return bytes_moved(sk, count, 0, false, RUNG_FENTRY, call);
+		return guarded(end_read(sk, RUNG_FENTRY));
+	return guarded(bytes_moved(sk, count, 0, false, RUNG_FENTRY, call));
 }
 
 /* kernel: before 6.5 sendfile did not go through tcp_sendmsg (commit 2dc334f1a63a). */
@@ -492,19 +494,25 @@ SEC("?fexit/tcp_sendpage")
 int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
 	     int flags, int count)
 {
-	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL);
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL));
 }
 
 SEC("?fentry/tcp_data_ready")
 int BPF_PROG(arrived_fentry, struct sock *sk)
 {
-	return data_arrived(sk, RUNG_FENTRY);
+	return guarded(data_arrived(sk, RUNG_FENTRY));
 }
 
 SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(state_fentry, const struct sock *sk, int old, int state)
+int BPF_PROG(state_fentry, struct sock *sk, int old, int state)
 {
-	return state_changed((struct sock *)sk, old, state, RUNG_FENTRY);
+	return guarded(state_changed(sk, old, state, RUNG_FENTRY));
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(state_again_fentry, struct sock *sk, int old, int state)
+{
+	return guarded(state_changed(sk, old, state, RUNG_FENTRY));
 }
 
 /* --- rung kprobe ---------------------------------------------------------------------------- */
@@ -620,10 +628,17 @@ int BPF_KPROBE(arrived_kprobe, struct sock *sk)
 	return data_arrived(sk, RUNG_KPROBE);
 }
 
-SEC("?tracepoint/sock/inet_sock_set_state")
-int state_kprobe(struct trace_event_raw_inet_sock_set_state *ctx)
+/* kernel: a plain tracepoint would be skipped while any kprobe program runs on that CPU. */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(state_kprobe, struct sock *sk, int old, int state)
 {
-	return state_changed((struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate, RUNG_KPROBE);
+	return guarded(state_changed(sk, old, state, RUNG_KPROBE));
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(state_again_kprobe, struct sock *sk, int old, int state)
+{
+	return guarded(state_changed(sk, old, state, RUNG_KPROBE));
 }
 
 /* --- rung tracepoint ------------------------------------------------------------------------ */
@@ -631,7 +646,7 @@ int state_kprobe(struct trace_event_raw_inet_sock_set_state *ctx)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 {
-	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL);
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
 }
 
 SEC("?tp_btf/sock_recv_length")
@@ -640,18 +655,24 @@ int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
 	if (flags & MSG_PEEK)
 		return 0;
 	if (!count)
-		return end_read(sk, RUNG_TRACEPOINT);
-	return bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL);
+		return guarded(end_read(sk, RUNG_TRACEPOINT));
+	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL));
 }
 
 SEC("?tp_btf/sk_data_ready")
 int BPF_PROG(arrived_tracepoint, struct sock *sk)
 {
-	return data_arrived(sk, RUNG_TRACEPOINT);
+	return guarded(data_arrived(sk, RUNG_TRACEPOINT));
 }
 
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_tracepoint, struct sock *sk, int old, int state)
 {
-	return state_changed(sk, old, state, RUNG_TRACEPOINT);
+	return guarded(state_changed(sk, old, state, RUNG_TRACEPOINT));
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(state_again_tracepoint, struct sock *sk, int old, int state)
+{
+	return guarded(state_changed(sk, old, state, RUNG_TRACEPOINT));
 }

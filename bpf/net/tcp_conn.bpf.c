@@ -17,6 +17,8 @@
  * tracepoint rung does not find sockets that were open before.
  */
 #include "lib/classic.bpf.h"
+#include "lib/guard.bpf.h"
+#include "lib/slots.bpf.h"
 #include "lib/who.bpf.h"
 
 #include <plimsoll/net/tcp_conn.h>
@@ -47,6 +49,8 @@ struct conn {
 	__u64 received_bytes;
 	__u32 retransmits;
 	__u32 slot;
+	__u8 state; /* the last one seen */
+	__u8 pad[7];
 };
 
 struct listening_port {
@@ -123,6 +127,8 @@ static __always_inline struct listening_port listener_of(struct sock *sk)
 	return listener;
 }
 
+DEFINE_SLOT_TAKE(pl_conn, struct conn_key)
+
 static __always_inline struct conn_slot *slot_of(struct conn *conn)
 {
 	struct conn_key key = {
@@ -141,28 +147,10 @@ static __always_inline struct conn_slot *slot_of(struct conn *conn)
 	if (slot && load64(&slot->key) == load64(&key))
 		return slot;
 	known = bpf_map_lookup_elem(&pl_conn_keys, &key);
-	if (known) {
-		index = *known;
-	} else {
-		if (bpf_map_pop_elem(&pl_conn_free, &index)) {
-			atomic_add(&shared->keys_full, 1);
-			return NULL;
-		}
-		slot = bpf_map_lookup_elem(&pl_conn_slots, &index);
-		if (!slot)
-			return NULL;
-		slot->key = key;
-		if (shared->slots_used <= index)
-			shared->slots_used = index + 1;
-		/* race: another CPU made it */
-		if (bpf_map_update_elem(&pl_conn_keys, &key, &index, BPF_NOEXIST)) {
-			__builtin_memset(&slot->key, 0, sizeof(slot->key));
-			bpf_map_push_elem(&pl_conn_free, &index, 0);
-			known = bpf_map_lookup_elem(&pl_conn_keys, &key);
-			if (!known)
-				return NULL;
-			index = *known;
-		}
+	index = known ? *known : pl_conn_take(&key, &shared->slots);
+	if (index == SLOT_NONE) {
+		atomic_add(&shared->keys_full, 1);
+		return NULL;
 	}
 	conn->slot = index;
 	return bpf_map_lookup_elem(&pl_conn_slots, &index);
@@ -213,8 +201,8 @@ static __always_inline void opened(struct conn *conn, __u64 now_ns)
 	if (conn->role == CONN_ROLE_CLIENT && conn->start_ns) {
 		__u64 took_ns = now_ns - conn->start_ns;
 
-		atomic_add(&slot->connect[classic_bucket(shared->bounds_ns, took_ns)], 1);
 		atomic_add(&slot->connect_sum_ns, took_ns);
+		atomic_add(&slot->connect[classic_bucket(shared->bounds_ns, took_ns)], 1);
 	}
 	atomic_add(&slot->touched, 1);
 }
@@ -239,8 +227,8 @@ static __always_inline void count_traffic(struct sock *sk, struct conn *conn,
 	if (retransmits > conn->retransmits)
 		atomic_add(&slot->retransmits, retransmits - conn->retransmits);
 	if (rtt_ns && (received != conn->received_bytes || sent != conn->sent_bytes)) {
-		atomic_add(&slot->rtt[classic_bucket(shared->rtt_bounds_ns, rtt_ns)], 1);
 		atomic_add(&slot->rtt_sum_ns, rtt_ns);
+		atomic_add(&slot->rtt[classic_bucket(shared->rtt_bounds_ns, rtt_ns)], 1);
 	}
 	conn->received_bytes = received;
 	conn->sent_bytes = sent;
@@ -261,8 +249,8 @@ static __always_inline void closed(struct sock *sk, struct conn *conn)
 		return;
 	count_traffic(sk, conn, slot, shared);
 	life_ns = bpf_ktime_get_ns() - conn->open_ns;
-	atomic_add(&slot->life[classic_bucket(shared->life_bounds_ns, life_ns)], 1);
 	atomic_add(&slot->life_sum_ns, life_ns);
+	atomic_add(&slot->life[classic_bucket(shared->life_bounds_ns, life_ns)], 1);
 	atomic_add(&slot->closed, 1);
 	atomic_add(&slot->touched, 1);
 }
@@ -322,8 +310,10 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 		if (!conn)
 			return count_loss(PROCESS_UNKNOWN, LOSS_STATE_FULL);
 	}
-	if (!conn)
+	/* the second of the two programs (lib/guard.bpf.h) */
+	if (!conn || conn->state == state)
 		return 0;
+	conn->state = state;
 	if (state == TCP_LISTEN || state == TCP_SYN_SENT)
 		process = rung == RUNG_HASH ? process_current_without_environment()
 					    : process_current();
@@ -358,7 +348,15 @@ int BPF_PROG(conn_state_storage, struct sock *sk, int old, int state)
 {
 	__u16 protocol = sk->sk_protocol;
 
-	return protocol == PROTOCOL_TCP ? state_changed(sk, old, state, RUNG_STORAGE) : 0;
+	return protocol == PROTOCOL_TCP ? guarded(state_changed(sk, old, state, RUNG_STORAGE)) : 0;
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(conn_state_again_storage, struct sock *sk, int old, int state)
+{
+	__u16 protocol = sk->sk_protocol;
+
+	return protocol == PROTOCOL_TCP ? guarded(state_changed(sk, old, state, RUNG_STORAGE)) : 0;
 }
 
 SEC("?tracepoint/sock/inet_sock_set_state")

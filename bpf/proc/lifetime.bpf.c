@@ -12,6 +12,7 @@
  *
  * Blind spots: none known.
  */
+#include "lib/guard.bpf.h"
 #include "lib/who.bpf.h"
 
 #include <plimsoll/proc/lifetime.h>
@@ -36,17 +37,32 @@ static __always_inline int process_gone(__u32 tgid)
 	return 0;
 }
 
+/* The thread group is over when nobody in it is alive any more. */
+static __always_inline int task_exits(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) > 0 ? 0 : process_gone(task->tgid);
+}
+
 SEC("?tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	/* the thread group is over when nobody in it is alive any more */
-	if (BPF_CORE_READ(task, signal, live.counter) > 0)
-		return 0;
-	return process_gone(task->tgid);
+	return guarded(task_exits(task));
+}
+
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(process_exit_again, struct task_struct *task)
+{
+	return guarded(task_exits(task));
 }
 
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task)
 {
-	return process_gone(task->tgid);
+	return guarded(process_gone(task->tgid));
+}
+
+SEC("?tp_btf/sched_process_exec")
+int BPF_PROG(process_exec_again, struct task_struct *task)
+{
+	return guarded(process_gone(task->tgid));
 }

@@ -47,7 +47,7 @@ static void machine_reset(void)
 	shared->threshold_ns = 1000000 * MS;
 	for (__u32 i = 0; i <= BOUNDS_MAX; i++)
 		shared->bounds_ns[i] = i < 20 ? MS << i : BOUND_NONE;
-	request_shared_get()->slots_free = FAKE_SLOTS;
+	request_shared_get()->slots.free = FAKE_SLOTS;
 	request_shared_get()->slots_reserved = 4;
 }
 
@@ -81,20 +81,19 @@ static void connection_open(struct connection *connection, bool is_client)
 
 static void connection_state(struct connection *connection, int state)
 {
-	struct trace_event_raw_inet_sock_set_state event = {
-		.skaddr = connection->socket,
-		.newstate = state,
-	};
 	struct sock *sk = (struct sock *)connection->socket;
 	int old = sk->__sk_common.skc_state;
 
-	event.oldstate = old;
-	if (connection->rung == RUNG_FENTRY)
+	if (connection->rung == RUNG_FENTRY) {
 		state_fentry(NULL, sk, old, state);
-	else if (connection->rung == RUNG_KPROBE)
-		state_kprobe(&event);
-	else
+		state_again_fentry(NULL, sk, old, state);
+	} else if (connection->rung == RUNG_KPROBE) {
+		state_kprobe(NULL, sk, old, state);
+		state_again_kprobe(NULL, sk, old, state);
+	} else {
 		state_tracepoint(NULL, sk, old, state);
+		state_again_tracepoint(NULL, sk, old, state);
+	}
 	sk->__sk_common.skc_state = state;
 }
 
@@ -200,7 +199,7 @@ static void call_receive(struct connection *connection, struct msghdr *message, 
 	if (connection->rung == RUNG_FENTRY)
 		recv_fentry(NULL, sk, message, length, 0);
 	else if (connection->rung == RUNG_KPROBE)
-		recv_kprobe(&fake_regs, (int)length);
+		recv_kprobe(&fake_regs, sk, (int)length);
 	else
 		recv_tracepoint(NULL, sk, (int)length, 0);
 }
@@ -297,7 +296,7 @@ static void connection_read_end(struct connection *connection)
 		struct msghdr message = { 0 };
 
 		recv_enter_kprobe(&fake_regs, sk, &message, 0, 0);
-		recv_kprobe(&fake_regs, 0);
+		recv_kprobe(&fake_regs, sk, 0);
 	} else {
 		recv_tracepoint(NULL, sk, 0, 0);
 	}

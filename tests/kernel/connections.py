@@ -39,13 +39,14 @@ def expect(name, service, expected, role=None, seconds=5.0, **labels):
     """Reaches the number and is exactly it."""
     wait_until(lambda: total(name, service, role, **labels) >= expected,
                lambda: f"{name} of {service} {role or ''} {labels} is {expected}, "
-                       f"saw {total(name, service, role, **labels)}", seconds)
+                       f"saw {total(name, service, role, **labels)}; {agent().losses()}", seconds)
     check_equal(total(name, service, role, **labels), expected, f"{name} of {service}")
 
 
 def gone(name, service, role=None):
     wait_until(lambda: total(name, service, role) == 0,
-               lambda: f"{name} of {service} is 0, saw {total(name, service, role)}")
+               lambda: f"{name} of {service} is 0, saw {total(name, service, role)}; "
+                       f"{agent().losses()}")
 
 
 @test

@@ -443,6 +443,14 @@ class Agent:
                  if metrics.requests(service, role) != expected]
         check(not wrong, "\n".join(wrong))
 
+    def losses(self):
+        """What the agent says it did not see, for messages."""
+        metrics = self.metrics()
+        return {name: value for family, label in (("plimsoll_losses_total", "reason"),
+                                                  ("plimsoll_program_misses_total", "program"))
+                for labels, value in metrics.select(family) if value
+                for name in [labels[label]]} or "no losses"
+
     def stop(self, seconds=10.0):
         return stop(self.process, seconds)
 

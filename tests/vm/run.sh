@@ -178,7 +178,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$vm"
 if [ -z "${VM_IMAGE_MADE:-}" ]; then
-	"$root/tests/vm/image.sh" "$vm/guest.cpio"
+	flock "$vm/image.lock" "$root/tests/vm/image.sh" "$vm/guest.cpio"
 	export VM_IMAGE_MADE=1
 fi
 if [ "${VM_JOBS:-1}" -gt 1 ] && [ $# -gt 1 ]; then

@@ -113,6 +113,14 @@ static int ask_first(const struct rung *rung, char *ret_reason)
 
 static struct btf *kernel_types; /* of the running kernel, while ladders are climbed */
 
+/* True, too, where the kernel's types cannot be read: then trying decides. */
+static bool kernel_has(const char *name, __u32 kind)
+{
+	if (!kernel_types)
+		kernel_types = btf__load_vmlinux_btf();
+	return !kernel_types || btf__find_by_name_kind(kernel_types, name, kind) > 0;
+}
+
 /* Has this kernel the function or tracepoint a program wants? Unknown counts as yes. */
 static bool hook_exists(const struct bpf_program *program)
 {
@@ -124,17 +132,13 @@ static bool hook_exists(const struct bpf_program *program)
 	if (!hook)
 		return true;
 	hook++;
-	if (!kernel_types)
-		kernel_types = btf__load_vmlinux_btf();
-	if (!kernel_types)
-		return true;
 	if (strncmp(section, "tp_btf/", 7) == 0) {
 		snprintf(name, sizeof(name), "btf_trace_%s", hook);
-		return btf__find_by_name_kind(kernel_types, name, BTF_KIND_TYPEDEF) > 0;
+		return kernel_has(name, BTF_KIND_TYPEDEF);
 	}
 	if (strncmp(section, "fentry/", 7) == 0 || strncmp(section, "fexit/", 6) == 0 ||
 	    strncmp(section, "kprobe/", 7) == 0 || strncmp(section, "kretprobe/", 10) == 0)
-		return btf__find_by_name_kind(kernel_types, hook, BTF_KIND_FUNC) > 0;
+		return kernel_has(hook, BTF_KIND_FUNC);
 	return true;
 }
 
@@ -144,9 +148,23 @@ void ladder_done(void)
 	kernel_types = NULL;
 }
 
-/* `skip` has one bit per optional program that this kernel is known not to take. */
+/* Tells the programs to keep their CPU while they run (bpf/lib/guard.bpf.h). */
+static void set_guard(struct bpf_object *object)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata.guard");
+	const __u8 usable = 1;
+
+	if (map)
+		bpf_map__set_initial_value(map, &usable, sizeof(usable));
+}
+
+struct attempt {
+	unsigned int skip; /* one bit per optional program that this kernel is known not to take */
+	bool guard;
+};
+
 static int open_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
-		     unsigned int skip, struct attached *attached, char *ret_reason)
+		     const struct attempt *attempt, struct attached *attached, char *ret_reason)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "plimsoll");
 	struct bpf_program *program;
@@ -171,7 +189,7 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 
 		for (size_t i = 0; i < RUNG_PROGRAMS_MAX / 2 && rung->optional[i]; i++)
 			if (strcmp(rung->optional[i], name) == 0)
-				wanted = !(skip & (1u << i));
+				wanted = !(attempt->skip & (1u << i));
 		if (wanted && !hook_exists(program)) {
 			if (in_list(rung->programs, RUNG_PROGRAMS_MAX, name)) {
 				snprintf(ret_reason, RUNG_REASON_MAX, "this kernel has no %s",
@@ -189,6 +207,8 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		if (map)
 			bpf_map__set_autocreate(map, false);
 	}
+	if (attempt->guard)
+		set_guard(attached->object);
 	err = maps_share(maps, attached->object);
 	if (!err && ladder->configure)
 		err = ladder->configure(ladder->context, attached->object, rung);
@@ -243,10 +263,28 @@ void ladder_leave(struct attached *attached)
 	attached->object = NULL;
 }
 
+static int try_attempt(const struct ladder *ladder, const struct maps *maps,
+		       const struct rung *rung, const struct attempt *attempt,
+		       struct attached *attached, bool *ret_final, char *ret_reason)
+{
+	int err;
+
+	attached->link_count = 0;
+	err = open_rung(ladder, maps, rung, attempt, attached, ret_reason);
+	if (!err)
+		err = attach_programs(attached, rung, ret_final, ret_reason);
+	if (err)
+		ladder_leave(attached);
+	else
+		attached->rung = rung;
+	return err;
+}
+
 static int take_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
 		     struct attached *attached, char *ret_reason)
 {
-	unsigned int skip = 0, optionals = 0;
+	struct attempt attempt = { .guard = kernel_has("bpf_preempt_disable", BTF_KIND_FUNC) };
+	unsigned int optionals = 0;
 	bool final = false;
 	int err;
 
@@ -254,19 +292,16 @@ static int take_rung(const struct ladder *ladder, const struct maps *maps, const
 		optionals++;
 	/* first with every optional program, then without the last one, and so on */
 	for (unsigned int left_out = 0;; left_out++) {
-		attached->link_count = 0;
-		err = open_rung(ladder, maps, rung, skip, attached, ret_reason);
-		if (!err)
-			err = attach_programs(attached, rung, &final, ret_reason);
-		if (!err) {
-			attached->rung = rung;
-			return 0;
+		err = try_attempt(ladder, maps, rung, &attempt, attached, &final, ret_reason);
+		/* kernel: 6.10 to 6.14 know the guard and refuse it around global functions */
+		if (err == -EINVAL && attempt.guard) {
+			attempt.guard = false;
+			err = try_attempt(ladder, maps, rung, &attempt, attached, &final, ret_reason);
 		}
-		ladder_leave(attached);
 		/* a kernel that refuses the kind of program refuses it without the optional ones */
-		if (left_out >= optionals || final || err == -EPERM || err == -ENOTSUP)
+		if (!err || left_out >= optionals || final || err == -EPERM || err == -ENOTSUP)
 			return err;
-		skip |= 1u << (optionals - 1 - left_out);
+		attempt.skip |= 1u << (optionals - 1 - left_out);
 	}
 }
 

@@ -13,6 +13,7 @@
 
 #include <plimsoll/histogram.h>
 #include <plimsoll/record.h>
+#include <plimsoll/slots.h>
 
 enum request_role { REQUEST_ROLE_UNKNOWN, REQUEST_ROLE_SERVER, REQUEST_ROLE_CLIENT };
 
@@ -121,9 +122,8 @@ struct route_record {
 
 /* pl_req_shared[0], memory-mapped. */
 struct request_shared {
-	__u32 slots_used; /* no slot from here on has ever been used */
-	__u32 slots_free; /* on the stack; the last of them are kept for ROUTE_OTHER */
-	__u32 slots_reserved;
+	struct slot_books slots;
+	__u32 slots_reserved; /* the last free ones are kept for ROUTE_OTHER */
 	__u32 pattern_states; /* 0: no service has patterns */
 	__u64 streams;	      /* ever opened; 0 spares user space the walk over pl_streams */
 };

@@ -8,6 +8,7 @@
 #define PLIMSOLL_NET_TCP_CONN_H
 
 #include <plimsoll/histogram.h>
+#include <plimsoll/slots.h>
 
 enum conn_role { CONN_ROLE_UNKNOWN, CONN_ROLE_SERVER, CONN_ROLE_CLIENT, CONN_ROLE_LISTENER };
 
@@ -50,9 +51,9 @@ _Static_assert(sizeof(struct conn_slot) == 472, "conn_slot is ABI");
 
 /* pl_conn_shared[0], memory-mapped. */
 struct conn_shared {
-	__u32 slots_used; /* no slot from here on has ever been used */
-	__u32 pass;	  /* of the walk over open sockets: 0 listeners, 1 the others */
-	__u64 keys_full;  /* connections that found no slot */
+	struct slot_books slots;
+	__u64 pass;	 /* of the walk over open sockets: 0 listeners, 1 the others */
+	__u64 keys_full; /* connections that found no slot */
 	__u64 rtt_bounds_ns[BOUNDS_MAX + 1];
 	__u64 life_bounds_ns[BOUNDS_MAX + 1];
 };

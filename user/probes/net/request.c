@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/slot_table.h"
 #include "probes/net/patterns.h"
 #include "probes/probe.h"
 #include "wire/route.h"
@@ -123,21 +124,21 @@ static const struct series_spec specs[FAMILY_COUNT + 1] = {
 static const struct rung rungs[] = {
 	{ .name = "fentry",
 	  .programs = { "send_enter_fentry", "send_fentry", "recv_enter_fentry", "recv_fentry",
-			"state_fentry" },
+			"state_fentry", "state_again_fentry" },
 	  .optional = { "arrived_fentry", "sendpage_fentry" },
 	  .unused_maps = { "pl_taps_by_sk" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
 	{ .name = "kprobe",
 	  .programs = { "send_enter_kprobe", "send_kprobe", "recv_enter_kprobe", "recv_kprobe",
-			"state_kprobe", "exit_kprobe" },
+			"state_kprobe", "state_again_kprobe", "exit_kprobe" },
 	  .optional = { "arrived_kprobe", "recv_inner_kprobe", "sendpage_enter_kprobe",
 			"sendpage_kprobe" },
 	  .unused_maps = { "pl_taps" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
 	{ .name = "tracepoint",
-	  .programs = { "send_tracepoint", "recv_tracepoint", "state_tracepoint" },
+	  .programs = { "send_tracepoint", "recv_tracepoint", "state_tracepoint", "state_again_tracepoint" },
 	  .optional = { "arrived_tracepoint" },
 	  .unused_maps = { "pl_taps_by_sk", "pl_calls" },
 	  .needs_helper = BPF_FUNC_loop,
@@ -170,7 +171,6 @@ struct endpoint {
 	uint32_t request_sizes_ahead, response_sizes_ahead; /* counted before their requests */
 	unsigned int generation; /* of the thresholds the slot was given */
 	bool had_news;		 /* at the last sweep */
-	bool leaving;		 /* its key is deleted; the next sweep gives it back */
 };
 
 struct route_entry {
@@ -180,12 +180,10 @@ struct route_entry {
 
 struct state {
 	struct probe_environment *environment;
-	struct growing_map slots;
+	struct slot_table slots;
 	struct growing_map streams;
 	struct request_shared *shared;
-	int keys_fd, free_fd;
 	struct endpoint *endpoints; /* by slot index */
-	uint32_t slots_max;
 	struct hashmap routes;
 	struct patterns *patterns;
 	struct family *families[FAMILY_COUNT];
@@ -308,7 +306,7 @@ static bool over_limit(struct state *state, const struct request_key *key,
 	    maps->services[service->id].keys < maps->shared->keys_per_service)
 		return false;
 	own.service = service->id;
-	return bpf_map_lookup_elem(state->keys_fd, &own, &index) != 0;
+	return bpf_map_lookup_elem(state->slots.keys_fd, &own, &index) != 0;
 }
 
 static void endpoint_learn(struct state *state, struct endpoint *endpoint,
@@ -320,7 +318,6 @@ static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 	const char *values[6];
 
 	endpoint->key = *key;
-	endpoint->leaving = false;
 	endpoint->generation = 0;
 	endpoint->service = processes_service(state->environment->processes, key->service);
 	if (!route) {
@@ -455,27 +452,15 @@ static void drain(struct state *state, struct request_slot *slot, struct endpoin
 		    endpoint->key.status ? requests : 0, &endpoint->response_sizes_ahead);
 }
 
-/* In two steps, so that a program that had found the slot has long finished with it. */
-static void leave(struct state *state, struct endpoint *endpoint)
+static void leave(struct state *state, uint32_t index)
 {
+	const struct endpoint *endpoint = &state->endpoints[index];
 	uint32_t owner = endpoint->key.service & ~SERVICE_PROVISIONAL;
 
-	if (bpf_map_delete_elem(state->keys_fd, &endpoint->key))
-		return;
-	if (owner < state->environment->maps->processes_max)
+	if (slot_table_leave(&state->slots, index, &endpoint->key) &&
+	    owner < state->environment->maps->processes_max)
 		__atomic_fetch_sub(&state->environment->maps->processes[owner].keys, 1,
 				   __ATOMIC_RELAXED);
-	endpoint->leaving = true;
-}
-
-static void give_back(struct state *state, struct request_slot *slot, uint32_t index)
-{
-	memset(slot, 0, sizeof(*slot));
-	memset(&state->endpoints[index], 0, sizeof(state->endpoints[index]));
-	if (bpf_map_update_elem(state->free_fd, NULL, &index, 0))
-		log_debug("request slot %u cannot be given back: %s", index, strerror(errno));
-	else
-		__atomic_fetch_add(&state->shared->slots_free, 1, __ATOMIC_RELAXED);
 }
 
 /* The line above which the kernel tells of a request, judged where the request ends. */
@@ -493,21 +478,6 @@ static void threshold_set(struct state *state, struct request_slot *slot, struct
 	slot->threshold_us = threshold_us < UINT32_MAX ? (uint32_t)threshold_us : UINT32_MAX;
 }
 
-static struct request_slot *slot_at(const struct state *state, uint32_t index)
-{
-	return (struct request_slot *)(state->slots.base + index * sizeof(struct request_slot));
-}
-
-/* Slots that may hold something, all mapped; 0 when they cannot be. */
-static uint32_t slots_used(struct state *state)
-{
-	uint32_t used = *(volatile __u32 *)&state->shared->slots_used;
-
-	if (used > state->slots_max)
-		used = state->slots_max;
-	return growing_map_cover(&state->slots, used * sizeof(struct request_slot)) ? 0 : used;
-}
-
 /*
  * A process has its service: what it counted so far becomes the service's, slot by slot, so
  * that an endpoint keeps the slot it got first. What the service has already stays where it is
@@ -517,24 +487,24 @@ static void process_named(void *context, uint32_t index, const struct service *s
 {
 	struct state *state = context;
 	struct maps *maps = state->environment->maps;
-	uint32_t used = slots_used(state);
+	uint32_t used = slot_table_cover(&state->slots);
 
 	maps->services[service->id].pattern_start = patterns_start(state->patterns, service->name);
 	state->shared->pattern_states = patterns_states(state->patterns);
 	for (uint32_t at = 0; at < used; at++) {
-		struct request_slot *slot = slot_at(state, at);
+		struct request_slot *slot = slot_table_at(&state->slots, at);
 		struct request_key was = slot->key, key = slot->key;
 		const char *route = route_name(state, key.route);
 
-		if (was.service != (SERVICE_PROVISIONAL | index) || state->endpoints[at].leaving ||
+		if (was.service != (SERVICE_PROVISIONAL | index) || state->slots.leaving[at] ||
 		    maps->services[service->id].keys >= maps->shared->keys_per_service ||
 		    (route && patterns_match(state->patterns, service->name, route)))
 			continue;
 		key.service = service->id;
-		if (bpf_map_update_elem(state->keys_fd, &key, &at, BPF_NOEXIST))
+		if (bpf_map_update_elem(state->slots.keys_fd, &key, &at, BPF_NOEXIST))
 			continue;
 		slot->key = key;
-		bpf_map_delete_elem(state->keys_fd, &was);
+		bpf_map_delete_elem(state->slots.keys_fd, &was);
 		__atomic_fetch_add(&maps->services[service->id].keys, 1, __ATOMIC_RELAXED);
 		__atomic_fetch_sub(&maps->processes[index].keys, 1, __ATOMIC_RELAXED);
 	}
@@ -543,7 +513,7 @@ static void process_named(void *context, uint32_t index, const struct service *s
 static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t index)
 {
 	struct endpoint *endpoint = &state->endpoints[index];
-	bool leaving = endpoint->leaving, news = *(volatile __u64 *)&slot->sum_ns;
+	bool leaving = state->slots.leaving[index], news = *(volatile __u64 *)&slot->sum_ns;
 
 	if (memcmp(&endpoint->key, &slot->key, sizeof(slot->key)) != 0)
 		endpoint_learn(state, endpoint, &slot->key);
@@ -551,10 +521,12 @@ static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t 
 	if (news || endpoint->had_news)
 		drain(state, slot, endpoint);
 	else if (!leaving && processes_is_settled(state->environment->processes, slot->key.service))
-		leave(state, endpoint);
+		leave(state, index);
 	endpoint->had_news = news;
-	if (leaving)
-		give_back(state, slot, index);
+	if (leaving) {
+		slot_table_give_back(&state->slots, index);
+		memset(endpoint, 0, sizeof(*endpoint));
+	}
 }
 
 static void sweep_streams(struct state *state)
@@ -600,11 +572,11 @@ static void sweep_streams(struct state *state)
 static void sweep(void *context, uint64_t now_ns)
 {
 	struct state *state = context;
-	uint32_t used = slots_used(state), in_use = 0;
+	uint32_t used = slot_table_cover(&state->slots), in_use = 0;
 
 	(void)now_ns;
 	for (uint32_t index = 0; index < used; index++) {
-		struct request_slot *slot = slot_at(state, index);
+		struct request_slot *slot = slot_table_at(&state->slots, index);
 
 		if (!*(volatile __u32 *)&slot->key.service)
 			continue;
@@ -614,7 +586,7 @@ static void sweep(void *context, uint64_t now_ns)
 	series_set(series_get(state->families[ENDPOINT_SLOTS], (const char *const[]){ "used" }),
 		   in_use);
 	series_set(series_get(state->families[ENDPOINT_SLOTS], (const char *const[]){ "max" }),
-		   state->slots_max);
+		   state->slots.max);
 	sweep_streams(state);
 }
 
@@ -624,15 +596,10 @@ static int configure(const struct probe_environment *environment, struct bpf_obj
 		     const struct rung *rung)
 {
 	const struct config *config = environment->config;
-	static const char *const by_endpoints[] = { "pl_req_keys", "pl_req_slots", "pl_req_free" };
 	struct bpf_program *program;
-	int err = 0;
+	int err = slot_table_configure(object, "pl_req", config->endpoints_max);
 
 	(void)rung;
-	for (size_t i = 0; i < 3 && !err; i++)
-		err = bpf_map__set_max_entries(
-			bpf_object__find_map_by_name(object, by_endpoints[i]),
-			config->endpoints_max);
 	if (!err)
 		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "pl_streams"),
 					       config->processes_max);
@@ -661,7 +628,7 @@ static void stop(void *context)
 		return;
 	if (state->environment->processes->named_context == state)
 		state->environment->processes->named = NULL;
-	growing_map_close(&state->slots);
+	slot_table_close(&state->slots);
 	growing_map_close(&state->streams);
 	if (state->shared)
 		maps_unmap(state->shared, sizeof(*state->shared));
@@ -678,17 +645,13 @@ static int open_tables(struct state *state, struct bpf_object *object)
 	const struct config *config = state->environment->config;
 	int err;
 
-	state->keys_fd = map_fd(object, "pl_req_keys");
-	state->free_fd = map_fd(object, "pl_req_free");
 	state->shared = maps_mmap(map_fd(object, "pl_req_shared"), 0, sizeof(*state->shared), &err);
 	if (!err)
-		err = growing_map_open(&state->slots, map_fd(object, "pl_req_slots"),
-				       sizeof(struct request_slot), config->endpoints_max);
+		err = slot_table_open(&state->slots, object, "pl_req", sizeof(struct request_slot),
+				      config->endpoints_max, &state->shared->slots);
 	if (!err)
 		err = growing_map_open(&state->streams, map_fd(object, "pl_streams"),
 				       sizeof(struct stream_slot), config->processes_max);
-	if (!err)
-		err = maps_fill_free(state->free_fd, 0, config->endpoints_max);
 	return err;
 }
 
@@ -700,9 +663,8 @@ static int start(struct probe_environment *environment, struct attached *attache
 	if (!state)
 		return -ENOMEM;
 	state->environment = environment;
-	state->slots_max = environment->config->endpoints_max;
 	hashmap_init(&state->routes, route_matches);
-	state->endpoints = calloc(state->slots_max, sizeof(*state->endpoints));
+	state->endpoints = calloc(environment->config->endpoints_max, sizeof(*state->endpoints));
 	err = state->endpoints ? open_tables(state, attached->object) : -ENOMEM;
 	for (int i = 0; i < FAMILY_COUNT && !err; i++) {
 		state->families[i] = series_family(environment->store, &specs[i]);
@@ -718,8 +680,7 @@ static int start(struct probe_environment *environment, struct attached *attache
 		stop(state);
 		return err;
 	}
-	state->shared->slots_free = state->slots_max;
-	state->shared->slots_reserved = state->slots_max / OTHER_SHARE;
+	state->shared->slots_reserved = environment->config->endpoints_max / OTHER_SHARE;
 	environment->processes->named_context = state;
 	environment->processes->named = process_named;
 	*ret_state = state;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "kernel/slot_table.h"
 #include "probes/probe.h"
 
 #include "net/tcp_conn.skel.h"
@@ -89,7 +90,7 @@ static const struct series_spec specs[FAMILY_COUNT + 1] = {
 
 static const struct rung rungs[] = {
 	{ .name = "tp_btf",
-	  .programs = { "conn_state_storage", "conn_walk_files", "conn_walk_traffic" },
+	  .programs = { "conn_state_storage", "conn_state_again_storage", "conn_walk_files", "conn_walk_traffic" },
 	  .unused_maps = { "pl_conns_by_sk" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
@@ -110,10 +111,7 @@ static const char *const role_names[] = { "unknown", "server", "client", "listen
 struct state {
 	struct probe_environment *environment;
 	struct conn_shared *shared;
-	struct growing_map slots;
-	int keys_fd, free_fd;
-	uint32_t slots_max;
-	bool *leaving; /* by slot index */
+	struct slot_table slots;
 	struct bpf_link *traffic;
 	uint64_t walked_ns;
 	struct family *families[FAMILY_COUNT];
@@ -183,19 +181,21 @@ static const char *const *labels(const char **values, const char *service, const
 	return values;
 }
 
-static uint64_t take_histogram(struct family *family, const char *const *values, __u32 *counters,
-			       uint64_t sum)
+/* Counts first: a value is in the sum before it is counted, so no count is without its value. */
+static void take_histogram(struct family *family, const char *const *values, __u32 *counters,
+			   __u64 *sum)
 {
 	__u32 taken[BOUND_BUCKETS];
-	struct histogram_delta delta = { .sum = sum, .classic = taken };
+	struct histogram_delta delta = { .classic = taken };
 
 	for (unsigned int i = 0; i < BOUND_BUCKETS; i++) {
 		taken[i] = take32(&counters[i]);
 		delta.count += taken[i];
 	}
-	if (delta.count)
-		series_add_histogram(series_get(family, values), &delta);
-	return delta.count;
+	if (!delta.count)
+		return;
+	delta.sum = take64(sum);
+	series_add_histogram(series_get(family, values), &delta);
 }
 
 static void drain(struct state *state, struct conn_slot *slot)
@@ -220,8 +220,8 @@ static void drain(struct state *state, struct conn_slot *slot)
 		series_add(series_get(families[CLOSED], values), closed);
 		series_set(active, active->value + opened - closed);
 	}
-	take_histogram(families[LIFE], values, slot->life, take64(&slot->life_sum_ns));
-	take_histogram(families[RTT], values, slot->rtt, take64(&slot->rtt_sum_ns));
+	take_histogram(families[LIFE], values, slot->life, &slot->life_sum_ns);
+	take_histogram(families[RTT], values, slot->rtt, &slot->rtt_sum_ns);
 	series_add(series_get(families[RETRANSMITS], values), (double)take64(&slot->retransmits));
 	values[3] = "sent";
 	series_add(series_get(families[BYTES], values), (double)take64(&slot->sent_bytes));
@@ -229,7 +229,7 @@ static void drain(struct state *state, struct conn_slot *slot)
 	series_add(series_get(families[BYTES], values), (double)take64(&slot->received_bytes));
 
 	values[1] = port;
-	take_histogram(families[CONNECT], values, slot->connect, take64(&slot->connect_sum_ns));
+	take_histogram(families[CONNECT], values, slot->connect, &slot->connect_sum_ns);
 	for (int reason = 0; reason < CONN_FAILURE_COUNT; reason++) {
 		uint32_t failed = take32(&slot->failed[reason]);
 
@@ -241,17 +241,14 @@ static void drain(struct state *state, struct conn_slot *slot)
 
 static void sweep_slot(struct state *state, struct conn_slot *slot, uint32_t index)
 {
-	bool leaving = state->leaving[index];
+	bool leaving = state->slots.leaving[index];
 
 	if (*(volatile __u32 *)&slot->touched)
 		drain(state, slot);
 	else if (!leaving && processes_is_settled(state->environment->processes, slot->key.service))
-		state->leaving[index] = bpf_map_delete_elem(state->keys_fd, &slot->key) == 0;
-	if (!leaving)
-		return;
-	memset(slot, 0, sizeof(*slot));
-	state->leaving[index] = false;
-	bpf_map_update_elem(state->free_fd, NULL, &index, 0);
+		slot_table_leave(&state->slots, index, &slot->key);
+	if (leaving)
+		slot_table_give_back(&state->slots, index);
 }
 
 static void sweep(void *context, uint64_t now_ns)
@@ -264,14 +261,9 @@ static void sweep(void *context, uint64_t now_ns)
 		state->walked_ns = now_ns;
 		walk(state->traffic);
 	}
-	used = *(volatile __u32 *)&state->shared->slots_used;
-	if (used > state->slots_max)
-		used = state->slots_max;
-	if (growing_map_cover(&state->slots, used * sizeof(struct conn_slot)))
-		return;
+	used = slot_table_cover(&state->slots);
 	for (uint32_t index = 0; index < used; index++) {
-		struct conn_slot *slot =
-			(struct conn_slot *)(state->slots.base + index * sizeof(struct conn_slot));
+		struct conn_slot *slot = slot_table_at(&state->slots, index);
 
 		if (*(volatile __u32 *)&slot->key.service)
 			sweep_slot(state, slot, index);
@@ -284,16 +276,8 @@ static void sweep(void *context, uint64_t now_ns)
 static int configure(const struct probe_environment *environment, struct bpf_object *object,
 		     const struct rung *rung)
 {
-	static const char *const by_connections[] = { "pl_conn_keys", "pl_conn_slots",
-						      "pl_conn_free" };
-	int err = 0;
-
 	(void)rung;
-	for (size_t i = 0; i < 3 && !err; i++)
-		err = bpf_map__set_max_entries(
-			bpf_object__find_map_by_name(object, by_connections[i]),
-			environment->config->connections_max);
-	return err;
+	return slot_table_configure(object, "pl_conn", environment->config->connections_max);
 }
 
 static void stop(void *context)
@@ -303,10 +287,9 @@ static void stop(void *context)
 	if (!state)
 		return;
 	bpf_link__destroy(state->traffic);
-	growing_map_close(&state->slots);
+	slot_table_close(&state->slots);
 	if (state->shared)
 		maps_unmap(state->shared, sizeof(*state->shared));
-	free(state->leaving);
 	free(state);
 }
 
@@ -314,17 +297,13 @@ static int open_tables(struct state *state, struct bpf_object *object)
 {
 	int err;
 
-	state->keys_fd = bpf_map__fd(bpf_object__find_map_by_name(object, "pl_conn_keys"));
-	state->free_fd = bpf_map__fd(bpf_object__find_map_by_name(object, "pl_conn_free"));
 	state->shared =
 		maps_mmap(bpf_map__fd(bpf_object__find_map_by_name(object, "pl_conn_shared")), 0,
 			  sizeof(*state->shared), &err);
-	if (!err)
-		err = growing_map_open(
-			&state->slots,
-			bpf_map__fd(bpf_object__find_map_by_name(object, "pl_conn_slots")),
-			sizeof(struct conn_slot), state->slots_max);
-	return err ? err : maps_fill_free(state->free_fd, 0, state->slots_max);
+	return err ? err
+		   : slot_table_open(&state->slots, object, "pl_conn", sizeof(struct conn_slot),
+				     state->environment->config->connections_max,
+				     &state->shared->slots);
 }
 
 static int start(struct probe_environment *environment, struct attached *attached, void **ret_state)
@@ -335,9 +314,7 @@ static int start(struct probe_environment *environment, struct attached *attache
 	if (!state)
 		return -ENOMEM;
 	state->environment = environment;
-	state->slots_max = environment->config->connections_max;
-	state->leaving = calloc(state->slots_max, sizeof(*state->leaving));
-	err = state->leaving ? open_tables(state, attached->object) : -ENOMEM;
+	err = open_tables(state, attached->object);
 	for (int i = 0; i < FAMILY_COUNT && !err; i++) {
 		state->families[i] = series_family(environment->store, &specs[i]);
 		if (!state->families[i])
