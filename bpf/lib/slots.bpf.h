@@ -18,31 +18,31 @@
  * index, or SLOT_NONE. `key` lies on the stack: before 6.2 one in the memory behind an argument
  * would be refused.
  */
-#define DEFINE_SLOT_TAKE(prefix, key_type)                                                     \
-	static __always_inline __u32 prefix##_take(key_type *key, struct slot_books *books)    \
-	{                                                                                      \
-		__u32 index, *known;                                                           \
-		key_type *slot;                                                                \
-                                                                                               \
-		if (bpf_map_pop_elem(&prefix##_free, &index))                                  \
-			return SLOT_NONE;                                                      \
-		atomic_add(&books->free, -1);                                                  \
-		slot = bpf_map_lookup_elem(&prefix##_slots, &index);                           \
-		if (!slot)                                                                     \
-			return SLOT_NONE;                                                      \
-		*slot = *key;                                                                  \
-		/* race: two CPUs may both write; the larger one wins soon enough, it only */  \
-		/* bounds a search */                                                          \
-		if (books->used <= index)                                                      \
-			books->used = index + 1;                                               \
-		if (!bpf_map_update_elem(&prefix##_keys, key, &index, BPF_NOEXIST))            \
-			return index;                                                          \
-		/* race: another CPU made it; or the hash is full */                           \
-		__builtin_memset(slot, 0, sizeof(*slot));                                      \
-		bpf_map_push_elem(&prefix##_free, &index, 0);                                  \
-		atomic_add(&books->free, 1);                                                   \
-		known = bpf_map_lookup_elem(&prefix##_keys, key);                              \
-		return known ? *known : SLOT_NONE;                                             \
+#define DEFINE_SLOT_TAKE(prefix, key_type)                                                    \
+	static __always_inline __u32 prefix##_take(key_type *key, struct slot_books *books)   \
+	{                                                                                     \
+		__u32 index, *known;                                                          \
+		key_type *slot;                                                               \
+                                                                                              \
+		if (bpf_map_pop_elem(&prefix##_free, &index))                                 \
+			return SLOT_NONE;                                                     \
+		atomic_add(&books->free, -1);                                                 \
+		slot = bpf_map_lookup_elem(&prefix##_slots, &index);                          \
+		if (!slot)                                                                    \
+			return SLOT_NONE;                                                     \
+		*slot = *key;                                                                 \
+		/* race: two CPUs may both write; the larger one wins soon enough, it only */ \
+		/* bounds a search */                                                         \
+		if (books->used <= index)                                                     \
+			books->used = index + 1;                                              \
+		if (!bpf_map_update_elem(&prefix##_keys, key, &index, BPF_NOEXIST))           \
+			return index;                                                         \
+		/* race: another CPU made it; or the hash is full */                          \
+		__builtin_memset(slot, 0, sizeof(*slot));                                     \
+		bpf_map_push_elem(&prefix##_free, &index, 0);                                 \
+		atomic_add(&books->free, 1);                                                  \
+		known = bpf_map_lookup_elem(&prefix##_keys, key);                             \
+		return known ? *known : SLOT_NONE;                                            \
 	}
 
 #endif

@@ -77,8 +77,8 @@ struct tap {
 
 	__u32 slot; /* of the last request counted here: a guess that is checked */
 	__u16 status;
-	__u8 method; /* of the request being read */
-	__u8 target; /* where its target begins in head; 0: not known yet */
+	__u8 method;  /* of the request being read */
+	__u8 target;  /* where its target begins in head; 0: not known yet */
 	__u8 pending; /* requests without an answer */
 	__u8 head_length;
 	__u8 status_length;

@@ -24,8 +24,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 
-#define SCAN_SEND  0
-#define SCAN_RECV  1
+#define SCAN_SEND 0
+#define SCAN_RECV 1
 
 #define MSG_PEEK	 2
 #define RECEIVE_SHUTDOWN 1
@@ -218,7 +218,8 @@ static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
 	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
-	__u64 received = BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread, RUNG_KPROBE);
+	__u64 received =
+		BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread, RUNG_KPROBE);
 	__u64 handed_over = BPF_CORE_READ(tcp, bytes_acked) + unacknowledged;
 
 	if (sent)
@@ -413,7 +414,8 @@ static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *m
 	call = bpf_task_storage_get(&pl_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call)
 		return NULL;
-	/* kernel: a kretprobe has few instances; a send whose return it missed is still under way */
+	/* kernel: a kretprobe has few instances; a send whose return it missed is still under way
+	 */
 	if (call->kind == CALL_SENDS)
 		count_loss(process_current(), LOSS_MISSED);
 	call->kind = kind;
@@ -536,7 +538,8 @@ static __always_inline struct call *call_return(void)
 	return call;
 }
 
-/* A thread that ends sends nothing any more: a send still under way is one whose return was missed. */
+/* A thread that ends sends nothing any more: a send still under way is one whose return was missed.
+ */
 SEC("?tracepoint/sched/sched_process_exit")
 int exit_kprobe(void *ctx)
 {
@@ -575,8 +578,8 @@ static __always_inline int received_kprobe(struct sock *sk, int copied)
 
 	if (!call || call->kind != CALL_RECEIVES || call->sk != sk || call->flags & MSG_PEEK)
 		return 0;
-	if (call->number != (__u32)regs_nr((struct pt_regs *)bpf_task_pt_regs(
-				    bpf_get_current_task_btf())))
+	if (call->number !=
+	    (__u32)regs_nr((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf())))
 		return 0;
 	if (!copied)
 		return end_read(sk, RUNG_KPROBE);

@@ -144,8 +144,7 @@ static void programs(struct self *self, const struct probe *probe)
 
 	if (!probe->up)
 		return;
-	bpf_object__for_each_program(program, probe->attached.object)
-	{
+	bpf_object__for_each_program (program, probe->attached.object) {
 		const char *values[] = { probe->type->name, bpf_program__name(program) };
 		struct bpf_prog_info info = {};
 		__u32 size = sizeof(info);

@@ -182,8 +182,7 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		explain(ret_reason, RUNG_REASON_MAX, "open", ladder->probe, err);
 		return err;
 	}
-	bpf_object__for_each_program(program, attached->object)
-	{
+	bpf_object__for_each_program (program, attached->object) {
 		const char *name = bpf_program__name(program);
 		bool wanted = in_list(rung->programs, RUNG_PROGRAMS_MAX, name);
 
@@ -229,8 +228,7 @@ static int attach_programs(struct attached *attached, const struct rung *rung, b
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, attached->object)
-	{
+	bpf_object__for_each_program (program, attached->object) {
 		struct bpf_link *link;
 		int err;
 
@@ -295,8 +293,11 @@ static int take_rung(const struct ladder *ladder, const struct maps *maps, const
 		err = try_attempt(ladder, maps, rung, &attempt, attached, &final, ret_reason);
 		/* kernel: 6.10 to 6.14 know the guard and refuse it around global functions */
 		if (err == -EINVAL && attempt.guard) {
+			log_debug("probe %s: programs may be preempted: %s", ladder->probe,
+				  ret_reason);
 			attempt.guard = false;
-			err = try_attempt(ladder, maps, rung, &attempt, attached, &final, ret_reason);
+			err = try_attempt(ladder, maps, rung, &attempt, attached, &final,
+					  ret_reason);
 		}
 		/* a kernel that refuses the kind of program refuses it without the optional ones */
 		if (!err || left_out >= optionals || final || err == -EPERM || err == -ENOTSUP)

@@ -158,8 +158,8 @@ struct MHD_Response *scrape_plain(struct scrape_answer *answer)
 	unpacking->answer = answer;
 	unpacking->reader = body_reader_new(answer->body);
 	if (unpacking->reader)
-		response = MHD_create_response_from_callback(body_size(answer->body), UNPACKED_PIECE,
-							     unpack, unpacking, free_unpacking);
+		response = MHD_create_response_from_callback(
+			body_size(answer->body), UNPACKED_PIECE, unpack, unpacking, free_unpacking);
 	if (!response) {
 		body_reader_free(unpacking->reader);
 		free(unpacking);

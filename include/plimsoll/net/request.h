@@ -82,7 +82,8 @@ struct request_slot {
 	__u64 detail_max_ns;
 } __attribute__((aligned(64)));
 
-_Static_assert(__builtin_offsetof(struct request_slot, response_size) == 64, "what every request adds to");
+_Static_assert(__builtin_offsetof(struct request_slot, response_size) == 64,
+	       "what every request adds to");
 _Static_assert(sizeof(struct request_slot) == 2112, "request_slot is ABI");
 
 /* Upgraded connections and event streams: life time is not latency. */

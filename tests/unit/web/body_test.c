@@ -82,7 +82,8 @@ static void bytes_come_back_unpacked_in_pieces_of_any_size(void **state)
 
 		assert_non_null(reader);
 		while ((part = body_read(reader, bytes + length, size)) > 0) {
-			assert_true((size_t)part == size || length + (size_t)part == body_size(body));
+			assert_true((size_t)part == size ||
+				    length + (size_t)part == body_size(body));
 			length += (size_t)part;
 			assert_true(length <= body_size(body));
 		}

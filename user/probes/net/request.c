@@ -138,7 +138,8 @@ static const struct rung rungs[] = {
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
 	{ .name = "tracepoint",
-	  .programs = { "send_tracepoint", "recv_tracepoint", "state_tracepoint", "state_again_tracepoint" },
+	  .programs = { "send_tracepoint", "recv_tracepoint", "state_tracepoint",
+			"state_again_tracepoint" },
 	  .optional = { "arrived_tracepoint" },
 	  .unused_maps = { "pl_taps_by_sk", "pl_calls" },
 	  .needs_helper = BPF_FUNC_loop,
@@ -604,9 +605,9 @@ static int configure(const struct probe_environment *environment, struct bpf_obj
 		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "pl_streams"),
 					       config->processes_max);
 	if (!config->arrival_stamps) {
-		bpf_object__for_each_program(
-			program, object) if (strncmp(bpf_program__name(program), "arrived_", 8) ==
-					     0) bpf_program__set_autoload(program, false);
+		bpf_object__for_each_program (program, object)
+			if (strncmp(bpf_program__name(program), "arrived_", 8) == 0)
+				bpf_program__set_autoload(program, false);
 	}
 	return err;
 }

@@ -90,7 +90,8 @@ static const struct series_spec specs[FAMILY_COUNT + 1] = {
 
 static const struct rung rungs[] = {
 	{ .name = "tp_btf",
-	  .programs = { "conn_state_storage", "conn_state_again_storage", "conn_walk_files", "conn_walk_traffic" },
+	  .programs = { "conn_state_storage", "conn_state_again_storage", "conn_walk_files",
+			"conn_walk_traffic" },
 	  .unused_maps = { "pl_conns_by_sk" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },

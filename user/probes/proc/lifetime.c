@@ -4,12 +4,10 @@
 
 #include "proc/lifetime.skel.h"
 
-static const struct rung rungs[] = {
-	{ .name = "tp_btf",
-	  .programs = { "process_exit", "process_exit_again", "process_exec",
-			"process_exec_again" } },
-	{}
-};
+static const struct rung rungs[] = { { .name = "tp_btf",
+				       .programs = { "process_exit", "process_exit_again",
+						     "process_exec", "process_exec_again" } },
+				     {} };
 
 const struct probe_type proc_lifetime_probe = {
 	.name = "proc/lifetime",
