@@ -83,6 +83,7 @@ struct tap {
 	__u8 head_length;
 	__u8 status_length;
 	__u8 pad[5];
+	__u32 moved[2];	  /* sequence number behind what was last [0] received, [1] sent */
 	__u64 entry_ns;	  /* of the send under way (function rungs) */
 	__u64 request_ns; /* start of the request being read */
 	__u64 read_ns;	  /* when its first byte was read, 0: not measured */

@@ -18,22 +18,11 @@
  * programs, and on the tracepoint rung io_uring (counted as unresolved).
  */
 #include "lib/guard.bpf.h"
-#include "net/messages.bpf.h"
+#include "net/socket.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
-
-#define SCAN_SEND 0
-#define SCAN_RECV 1
-
-#define MSG_PEEK	 2
-#define RECEIVE_SHUTDOWN 1
-#define BOTH_SHUTDOWN	 3 /* close(2): nobody will read any more */
-#define PROTOCOL_TCP	 6
-#define FAMILY_INET	 2
-#define FAMILY_INET6	 10
-#define STEPS_MAX	 2048 /* message parts and windows in one call */
+#define MSG_PEEK 2
 
 /* What a function rung keeps between the entry and the return of a call. */
 struct call {
@@ -54,355 +43,6 @@ struct {
 	__type(value, struct call);
 } pl_calls SEC(".maps");
 
-static __always_inline bool is_tcp(struct sock *sk, enum tap_rung rung)
-{
-	__u16 family = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_family)
-					   : sk->__sk_common.skc_family;
-	__u16 protocol = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, sk_protocol) : sk->sk_protocol;
-
-	return protocol == PROTOCOL_TCP && (family == FAMILY_INET || family == FAMILY_INET6);
-}
-
-static __always_inline struct tap *tap_find(struct sock *sk, enum tap_rung rung)
-{
-	__u64 key = (__u64)sk;
-
-	if (rung == RUNG_KPROBE)
-		return bpf_map_lookup_elem(&pl_taps_by_sk, &key);
-	return bpf_sk_storage_get(&pl_taps, sk, NULL, 0);
-}
-
-static const struct tap tap_zero;
-
-static __always_inline struct tap *tap_create(struct sock *sk, enum tap_rung rung)
-{
-	__u64 key = (__u64)sk;
-
-	if (rung != RUNG_KPROBE)
-		return bpf_sk_storage_get(&pl_taps, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	bpf_map_update_elem(&pl_taps_by_sk, &key, &tap_zero, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&pl_taps_by_sk, &key);
-}
-
-/* The first bytes of a connection decide what it is and which end we are. */
-__noinline int tap_decide(struct tap *tap, struct scan *scan, bool sent, __u32 ports)
-{
-	__u32 count;
-
-	if (!tap || !scan)
-		return 0;
-	count = window_read(scan, scan->offset, min(scan->length - scan->offset, 24u));
-	if ((int)count <= 0) {
-		/* cannot be read (io_uring on this rung): give it a few more chances */
-		if (++tap->tries > 3) {
-			count_loss(tap->process, LOSS_UNRESOLVED);
-			tap_ignore(tap, IGNORED_OTHER);
-		}
-		return 0;
-	}
-	switch (classify_bytes(scan, scan->window.bytes + CARRY_MAX, count)) {
-	case FIRST_REQUEST:
-	case FIRST_PARTIAL:
-		tap->role = sent ? REQUEST_ROLE_CLIENT : REQUEST_ROLE_SERVER;
-		break;
-	case FIRST_RESPONSE:
-		/* the request went by before we looked */
-		tap->role = sent ? REQUEST_ROLE_SERVER : REQUEST_ROLE_CLIENT;
-		tap->flags |= TAP_MIDSTREAM;
-		break;
-	case FIRST_TLS:
-		tap_ignore(tap, IGNORED_TLS);
-		return 0;
-	case FIRST_HTTP2:
-		tap_ignore(tap, IGNORED_HTTP2);
-		return 0;
-	default:
-		/* a connection that was open before may be in the middle of a body */
-		if (!(tap->flags & TAP_MIDSTREAM) || ++tap->tries > 16)
-			tap_ignore(tap, IGNORED_OTHER);
-		return 0;
-	}
-	tap->protocol = TAP_HTTP1;
-	tap->port = tap->role == REQUEST_ROLE_SERVER ? ports & 0xffff : ports >> 16;
-	return 1;
-}
-
-static __always_inline __u32 sock_ports(struct sock *sk, enum tap_rung rung)
-{
-	__u16 local, remote;
-
-	if (rung == RUNG_KPROBE) {
-		local = BPF_CORE_READ(sk, __sk_common.skc_num);
-		remote = BPF_CORE_READ(sk, __sk_common.skc_dport);
-	} else {
-		local = sk->__sk_common.skc_num;
-		remote = sk->__sk_common.skc_dport;
-	}
-	return local | (__u32)bpf_ntohs(remote) << 16;
-}
-
-static __always_inline bool source_resolve(struct source *source, struct call *call)
-{
-	if (source_from_registers(source, bpf_get_current_task_btf()))
-		return true;
-	if (call && call->source.kind) {
-		*source = call->source;
-		return true;
-	}
-	return false;
-}
-
-/* One request that was asked and never answered. */
-static long unanswered_step(__u32 index, struct passage *walk)
-{
-	struct tap *tap = walk->tap;
-
-	if (!tap->pending)
-		return 1;
-	response_counted(tap, REQUEST_RESET);
-	return 0;
-}
-
-/* The sender of the response is done with the connection: what it leaves open is over. */
-__noinline int responses_end(struct tap *tap, __u64 now_ns)
-{
-	struct passage walk = { .tap = tap };
-
-	if (!tap)
-		return 0;
-	if (tap->streaming)
-		stream_closed(tap, now_ns);
-	if (tap->protocol != TAP_HTTP1 || !tap->pending)
-		return 0;
-	/* complete with the end of the connection, or cut off behind its status */
-	if (tap->response.state != MESSAGE_START && tap->response.state != MESSAGE_HEAD &&
-	    tap->response.state != MESSAGE_LOST)
-		response_complete(tap);
-	tap->last_ns = now_ns;
-	tap->first_byte_ns = now_ns;
-	bpf_loop(PIPELINE_MAX + 1, unanswered_step, &walk, 0);
-	tap->pending = 0;
-	return 0;
-}
-
-/*
- * race: the connection may have ended before the request that this call read or sent was known:
- * no change of state will come any more that could end it.
- */
-static __always_inline bool cannot_be_answered(struct sock *sk, struct tap *tap, enum tap_rung rung)
-{
-	__u8 state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state)
-					 : sk->__sk_common.skc_state;
-
-	if (state != TCP_CLOSE)
-		return false;
-	return tap->role == REQUEST_ROLE_SERVER || BPF_CORE_READ(sk, sk_err);
-}
-
-/* A FIN is a byte to the sequence numbers. 1 if this socket's has been read past. */
-static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread, enum tap_rung rung)
-{
-	__u8 shutdown = 0;
-
-	if (!unread)
-		shutdown = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, sk_shutdown) : sk->sk_shutdown;
-	return !!(shutdown & RECEIVE_SHUTDOWN);
-}
-
-/*
- * Did the connection carry anything before this call? Then it was open before the agent, and may
- * be in the middle of something. A SYN of ours is acknowledged as one byte.
- */
-static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
-{
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
-	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
-	__u64 received =
-		BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread, RUNG_KPROBE);
-	__u64 handed_over = BPF_CORE_READ(tcp, bytes_acked) + unacknowledged;
-
-	if (sent)
-		return received || handed_over > (__u64)count + 1;
-	return received > (__u64)count || handed_over > 1;
-}
-
-/*
- * Bytes were sent or received: the one handler behind every rung. `count` since the call began, of
- * which `before` were dealt with.
- */
-static __always_inline int bytes_moved(struct sock *sk, int count, int before, bool sent,
-				       enum tap_rung rung, struct call *call)
-{
-	__u32 slot = sent ? SCAN_SEND : SCAN_RECV, end, unread = 0;
-	struct passage passage = {};
-	struct message *message;
-	struct tap *tap;
-
-	if (count <= 0 || !is_tcp(sk, rung))
-		return 0;
-	tap = tap_find(sk, rung);
-	if (!tap) {
-		tap = tap_create(sk, rung);
-		if (!tap)
-			return count_loss(process_current(), LOSS_STATE_FULL);
-	}
-	if (tap->protocol >= TAP_STREAM)
-		return 0;
-	if (!tap->process) {
-		struct shared *shared = shared_get();
-
-		if (shared && shared->agent_tgid == bpf_get_current_pid_tgid() >> 32) {
-			tap->protocol = TAP_IGNORED;
-			return 0;
-		}
-		tap->process = process_current();
-		process_hold(tap->process);
-		if (bytes_before(sk, count - before, sent))
-			tap->flags |= TAP_MIDSTREAM;
-	}
-	/* the reset that ended the connection was taken in within this very send */
-	if (sent && tap->released)
-		return 0;
-	passage.tap = tap;
-	passage.scan = bpf_map_lookup_elem(&pl_scans, &slot);
-	if (!passage.scan)
-		return 0;
-	passage.scan->offset = before;
-	passage.scan->length = count;
-	passage.scan->now_ns = 0;
-	passage.scan->source.kind = SOURCE_NONE;
-	source_resolve(&passage.scan->source, call);
-	if (tap->protocol == TAP_UNDECIDED &&
-	    !tap_decide(tap, passage.scan, sent, sock_ports(sk, rung)))
-		goto consumed;
-
-	if (rung == RUNG_KPROBE) {
-		struct tcp_sock *tcp = (struct tcp_sock *)sk;
-
-		end = sent ? BPF_CORE_READ(tcp, write_seq) : BPF_CORE_READ(tcp, copied_seq);
-		if (!sent)
-			unread = BPF_CORE_READ(tcp, rcv_nxt) - end;
-	} else {
-		struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-
-		if (!tcp)
-			return 0;
-		end = sent ? tcp->write_seq : tcp->copied_seq;
-		if (!sent)
-			unread = tcp->rcv_nxt - end;
-	}
-	if (!sent)
-		end -= end_was_read(sk, unread, rung);
-	passage.scan->is_request = sent == (tap->role == REQUEST_ROLE_CLIENT);
-	message = message_of(tap, passage.scan);
-	if (!passage.scan->is_request) {
-		passage.scan->now_ns = bpf_ktime_get_ns();
-		tap->last_ns = passage.scan->now_ns;
-	}
-	bytes_unseen(tap, passage.scan, message, end - (count - before));
-	message->next = end;
-	message->known = 1;
-	/* head, body, done: what goes beyond is rare enough for a loop by callback */
-	if (message_step(tap, passage.scan) && passage.scan->offset < passage.scan->length &&
-	    message_step(tap, passage.scan) && message_step(tap, passage.scan))
-		bpf_loop(STEPS_MAX, passage_step, &passage, 0);
-	if (passage.scan->offset < passage.scan->length && tap->protocol == TAP_HTTP1 &&
-	    message->state != MESSAGE_LOST) {
-		/* more parts than one call is given time for */
-		message->state = MESSAGE_LOST;
-		count_loss(tap->process, LOSS_UNPARSED);
-	}
-	tap->entry_ns = 0;
-	if (passage.scan->is_request && tap->pending && cannot_be_answered(sk, tap, rung))
-		responses_end(tap, bpf_ktime_get_ns());
-consumed:
-	if (!sent && !unread)
-		tap->arrival_ns = 0;
-	return 0;
-}
-
-/* Data reached a socket: the moment a server's request begins. */
-static __always_inline int data_arrived(struct sock *sk, enum tap_rung rung)
-{
-	struct tap *tap;
-	__u8 state;
-
-	if (!is_tcp(sk, rung))
-		return 0;
-	tap = tap_find(sk, rung);
-	if (!tap) {
-		state = rung == RUNG_KPROBE ? BPF_CORE_READ(sk, __sk_common.skc_state)
-					    : sk->__sk_common.skc_state;
-		if (state == TCP_LISTEN)
-			return 0;
-		tap = tap_create(sk, rung);
-		if (!tap)
-			return 0; /* counted when the bytes are read */
-	}
-	if (tap->arrival_ns || tap->protocol >= TAP_STREAM || tap->role == REQUEST_ROLE_CLIENT)
-		return 0;
-	tap->arrival_ns = bpf_ktime_get_ns();
-	return 0;
-}
-
-/*
- * May the client still read an answer? Once both ends have said goodbye the socket is closed for
- * TCP while its last bytes wait to be received, or are being handed over at this moment: then the
- * end of what there is to read is the end (end_read()). A program that never reads it is not told
- * of.
- */
-static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap, int old)
-{
-	return tap->role == REQUEST_ROLE_CLIENT && old != TCP_ESTABLISHED &&
-	       old != TCP_CLOSE_WAIT && !BPF_CORE_READ(sk, sk_err) && BPF_CORE_READ(sk, sk_socket);
-}
-
-/* Harmless when it comes twice (lib/guard.bpf.h). */
-static __always_inline int state_changed(struct sock *sk, int old, int state, enum tap_rung rung)
-{
-	__u64 key = (__u64)sk;
-	struct tap *tap;
-	bool waits;
-
-	if (!is_tcp(sk, rung))
-		return 0;
-	/* an address may have been another socket's: socket storage knows that by itself */
-	if (rung == RUNG_KPROBE &&
-	    (state == TCP_SYN_SENT || (old == TCP_SYN_RECV && state == TCP_ESTABLISHED)))
-		bpf_map_delete_elem(&pl_taps_by_sk, &key);
-	if (state == TCP_SYN_SENT || state == TCP_ESTABLISHED || state == TCP_LISTEN)
-		return 0;
-	tap = tap_find(sk, rung);
-	if (!tap)
-		return 0;
-	waits = state == TCP_CLOSE && answer_may_come(sk, tap, old);
-	if ((state == TCP_CLOSE && !waits) ||
-	    ((state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK) &&
-	     (tap->role == REQUEST_ROLE_SERVER || BPF_CORE_READ(sk, sk_shutdown) == BOTH_SHUTDOWN)))
-		responses_end(tap, bpf_ktime_get_ns());
-	if (state != TCP_CLOSE)
-		return 0;
-	if (tap->process && !tap->released)
-		process_release(tap->process);
-	tap->released = 1;
-	/* a program that still holds the socket may read what is left, and must find what it was */
-	if (rung == RUNG_KPROBE && !BPF_CORE_READ(sk, sk_socket))
-		bpf_map_delete_elem(&pl_taps_by_sk, &key);
-	return 0;
-}
-
-/* The peer will send no more, and everything it sent has been read. */
-static __always_inline int end_read(struct sock *sk, enum tap_rung rung)
-{
-	struct tap *tap = is_tcp(sk, rung) ? tap_find(sk, rung) : NULL;
-
-	if (tap && tap->role == REQUEST_ROLE_CLIENT && tap->protocol != TAP_IGNORED &&
-	    BPF_CORE_READ(sk, sk_shutdown) & RECEIVE_SHUTDOWN)
-		responses_end(tap, bpf_ktime_get_ns());
-	return 0;
-}
-
 /* --- rung fentry ---------------------------------------------------------------------------- */
 
 static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *message,
@@ -414,8 +54,7 @@ static __always_inline struct call *call_begin(struct sock *sk, struct msghdr *m
 	call = bpf_task_storage_get(&pl_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call)
 		return NULL;
-	/* kernel: a kretprobe has few instances; a send whose return it missed is still under way
-	 */
+	/* kernel: a kretprobe has few instances; a send it did not follow is still under way */
 	if (call->kind == CALL_SENDS)
 		count_loss(process_current(), LOSS_MISSED);
 	call->kind = kind;
@@ -461,12 +100,24 @@ int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t 
 	return guarded(send_begins(sk, RUNG_FENTRY));
 }
 
-SEC("?fexit/tcp_sendmsg")
-int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
+static __always_inline int sent_fentry(struct sock *sk, int count, bool again)
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, call));
+	return guarded(
+		bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL, again));
+}
+
+SEC("?fexit/tcp_sendmsg")
+int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
+{
+	return sent_fentry(sk, count, false);
+}
+
+SEC("?fexit/tcp_sendmsg")
+int BPF_PROG(send_again_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
+{
+	return sent_fentry(sk, count, true);
 }
 
 SEC("?fentry/tcp_recvmsg")
@@ -476,19 +127,36 @@ int BPF_PROG(recv_enter_fentry, struct sock *sk, struct msghdr *message)
 	return 0;
 }
 
+static __always_inline int received_fentry(struct sock *sk, int count, bool again)
+{
+	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
+
+	if (!count)
+		return guarded(end_read(sk, RUNG_FENTRY));
+	return guarded(
+		bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL, again));
+}
+
 /* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out.
  */
 SEC("?fexit/tcp_recvmsg")
 int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, int flags)
 {
-	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 	__u64 count = 0;
 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
-	if (!count)
-		return guarded(end_read(sk, RUNG_FENTRY));
-	return guarded(bytes_moved(sk, count, 0, false, RUNG_FENTRY, call));
+	return received_fentry(sk, count, false);
+}
+
+SEC("?fexit/tcp_recvmsg")
+int BPF_PROG(recv_again_fentry, struct sock *sk, struct msghdr *message, size_t size, int flags)
+{
+	__u64 count = 0;
+
+	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
+		return 0;
+	return received_fentry(sk, count, true);
 }
 
 /* kernel: before 6.5 sendfile did not go through tcp_sendmsg (commit 2dc334f1a63a). */
@@ -496,7 +164,7 @@ SEC("?fexit/tcp_sendpage")
 int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
 	     int flags, int count)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL));
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL, false));
 }
 
 SEC("?fentry/tcp_data_ready")
@@ -553,7 +221,9 @@ int BPF_KRETPROBE(send_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, call) : 0;
+	return call && call->sk
+		       ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source, false)
+		       : 0;
 }
 
 SEC("?kprobe/tcp_recvmsg")
@@ -587,7 +257,7 @@ static __always_inline int received_kprobe(struct sock *sk, int copied)
 	if (copied <= (int)before)
 		return 0;
 	call->received = copied;
-	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, call);
+	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, &call->source, false);
 }
 
 SEC("?kprobe/tcp_cleanup_rbuf")
@@ -622,7 +292,9 @@ int BPF_KRETPROBE(sendpage_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, call) : 0;
+	return call && call->sk
+		       ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source, false)
+		       : 0;
 }
 
 SEC("?kprobe/tcp_data_ready")
@@ -649,7 +321,7 @@ int BPF_PROG(state_again_kprobe, struct sock *sk, int old, int state)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL, false));
 }
 
 SEC("?tp_btf/sock_recv_length")
@@ -659,7 +331,7 @@ int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
 		return 0;
 	if (!count)
 		return guarded(end_read(sk, RUNG_TRACEPOINT));
-	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL));
+	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL, false));
 }
 
 SEC("?tp_btf/sk_data_ready")

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/btf.h>
@@ -148,6 +149,26 @@ void ladder_done(void)
 	kernel_types = NULL;
 }
 
+/*
+ * Does this kernel take the CPU from a task that is in a program? What it was built for, where it
+ * does not say what it does.
+ */
+static bool kernel_preempts(void)
+{
+	FILE *file = fopen("/sys/kernel/debug/sched/preempt", "re");
+	struct utsname name;
+	char modes[64] = "";
+
+	if (file) {
+		if (!fgets(modes, sizeof(modes), file))
+			modes[0] = 0;
+		fclose(file);
+	}
+	if (strchr(modes, '('))
+		return strstr(modes, "(full)") || strstr(modes, "(lazy)");
+	return uname(&name) == 0 && strstr(name.version, "PREEMPT");
+}
+
 /* Tells the programs to keep their CPU while they run (bpf/lib/guard.bpf.h). */
 static void set_guard(struct bpf_object *object)
 {
@@ -189,6 +210,8 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		for (size_t i = 0; i < RUNG_PROGRAMS_MAX / 2 && rung->optional[i]; i++)
 			if (strcmp(rung->optional[i], name) == 0)
 				wanted = !(attempt->skip & (1u << i));
+		if (in_list(rung->if_preempted, RUNG_PROGRAMS_MAX / 2, name))
+			wanted = kernel_preempts();
 		if (wanted && !hook_exists(program)) {
 			if (in_list(rung->programs, RUNG_PROGRAMS_MAX, name)) {
 				snprintf(ret_reason, RUNG_REASON_MAX, "this kernel has no %s",

@@ -23,10 +23,10 @@
 /* One way to attach a probe. Lists end with NULL. */
 struct rung {
 	const char *name;
-	const char *programs[RUNG_PROGRAMS_MAX]; /* all must attach */
-	const char
-		*optional[RUNG_PROGRAMS_MAX / 2]; /* left out where the kernel has no such hook */
-	const char *unused_maps[4];		  /* not created on this rung */
+	const char *programs[RUNG_PROGRAMS_MAX];	 /* all must attach */
+	const char *optional[RUNG_PROGRAMS_MAX / 2];	 /* where the kernel has the hook */
+	const char *if_preempted[RUNG_PROGRAMS_MAX / 2]; /* where tasks preempt programs */
+	const char *unused_maps[4];			 /* not created on this rung */
 	/* A helper the kernel must have, asked for before anything is loaded; 0: none. */
 	enum bpf_func_id needs_helper;
 	const char *needs; /* what to call it: "bpf_loop (kernel 5.17)" */

@@ -126,6 +126,7 @@ static const struct rung rungs[] = {
 	  .programs = { "send_enter_fentry", "send_fentry", "recv_enter_fentry", "recv_fentry",
 			"state_fentry", "state_again_fentry" },
 	  .optional = { "arrived_fentry", "sendpage_fentry" },
+	  .if_preempted = { "send_again_fentry", "recv_again_fentry" },
 	  .unused_maps = { "pl_taps_by_sk" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
