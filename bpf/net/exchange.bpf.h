@@ -53,6 +53,7 @@ enum tap_flags {
 };
 
 #define STATUS_LINE_BYTES 16
+#define SEQUENCE_KNOWN	  (1ULL << 32)
 
 /*
  * All that is kept of a connection. Ordered by who writes it: the first line, which socket storage
@@ -83,7 +84,7 @@ struct tap {
 	__u8 head_length;
 	__u8 status_length;
 	__u8 pad[5];
-	__u32 moved[2];	  /* sequence number behind what was last [0] received, [1] sent */
+	__u64 moved[2];	  /* SEQUENCE_KNOWN | number behind what was last [0] received, [1] sent */
 	__u64 entry_ns;	  /* of the send under way (function rungs) */
 	__u64 request_ns; /* start of the request being read */
 	__u64 read_ns;	  /* when its first byte was read, 0: not measured */
@@ -346,41 +347,19 @@ __noinline __u32 slot_find(struct tap *tap, struct request_key *wanted)
 	return slot_new(&key, tap_shared);
 }
 
-/* One exchange is over: into its slot, and told of if it is worth it. */
-__noinline int count_exchange(struct tap *tap, __u32 error)
+/* What the exchange adds to its slot, in the order of request_slot; its duration. */
+static __always_inline __u64 slot_add(struct tap *tap, struct request_slot *slot,
+				      const struct shared *shared, __u32 error)
 {
-	struct shared *shared = shared_get();
-	__u64 duration_ns, first_byte_ns, threshold_ns;
-	struct request_slot *slot = NULL;
-	struct request_key key = {};
-	__u32 index, bucket, exponential, reason = 0;
+	__u64 duration_ns = tap->last_ns - tap->current.start_ns;
+	__u64 first_byte_ns = tap->first_byte_ns - tap->current.start_ns;
+	__u32 bucket, exponential;
 
-	if (!tap || !shared)
-		return 0;
-	key.service = service_of(tap->process);
-	key.port = tap->port;
-	key.role = tap->role;
-	key.method = tap->current.method;
-	key.status = error ? 0 : tap->status;
-	key.error = error;
-	key.route = tap->current.route;
-	index = tap->slot;
-	slot = bpf_map_lookup_elem(&pl_req_slots, &index);
-	if (!slot || !key_equals(&slot->key, &key)) {
-		index = slot_find(tap, &key);
-		slot = bpf_map_lookup_elem(&pl_req_slots, &index);
-		if (!slot) {
-			return count_loss(tap->process, LOSS_KEYS_FULL);
-		}
-		tap->slot = index;
-		if (!slot->detail_count)
-			reason = DETAIL_FIRST;
-	}
-
-	duration_ns = tap->last_ns - tap->current.start_ns;
 	if ((__s64)duration_ns < 1)
 		duration_ns = 1;
-	/* in the order of request_slot: what is counted first is never missing to what follows */
+	if ((__s64)first_byte_ns < 1)
+		first_byte_ns = 1;
+	/* what is counted first is never missing to what follows */
 	atomic_add(&slot->sum_ns, duration_ns);
 	/* bodies of no bytes are not counted here: what is missing to the total had none */
 	if (tap->response.body_bytes && !error) {
@@ -401,15 +380,62 @@ __noinline int count_exchange(struct tap *tap, __u32 error)
 	if (exponential < EXP_BUCKETS)
 		atomic_add(&slot->exponential[exponential], 1);
 	/* an answer sent in one piece has its first byte when it has its last */
-	first_byte_ns = tap->first_byte_ns - tap->current.start_ns;
-	if ((__s64)first_byte_ns < 1)
-		first_byte_ns = 1;
 	if (first_byte_ns < duration_ns) {
 		atomic_add(&slot->late_ns, duration_ns - first_byte_ns);
 		atomic_add(&slot->late[bucket], 1);
 		bucket = classic_bucket(shared->bounds_ns, first_byte_ns);
 		atomic_add(&slot->first_byte[bucket], 1);
 	}
+	return duration_ns;
+}
+
+/* At most a few a second are told of, and every one that is slower than those. */
+static __always_inline bool worth_telling(struct tap *tap, struct request_slot *slot,
+					  __u64 duration_ns)
+{
+	if (tap->last_ns - slot->detail_ns > 1000000000ULL) {
+		slot->detail_ns = tap->last_ns;
+		slot->detail_count = 0;
+		slot->detail_max_ns = 0;
+	}
+	if (slot->detail_count >= 4 && duration_ns <= slot->detail_max_ns)
+		return false;
+	slot->detail_count++;
+	if (duration_ns > slot->detail_max_ns)
+		slot->detail_max_ns = duration_ns;
+	return true;
+}
+
+/* One exchange is over: into its slot, and told of if it is worth it. */
+__noinline int count_exchange(struct tap *tap, __u32 error)
+{
+	struct shared *shared = shared_get();
+	struct request_slot *slot = NULL;
+	__u64 duration_ns, threshold_ns;
+	struct request_key key = {};
+	__u32 index, reason = 0;
+
+	if (!tap || !shared)
+		return 0;
+	key.service = service_of(tap->process);
+	key.port = tap->port;
+	key.role = tap->role;
+	key.method = tap->current.method;
+	key.status = error ? 0 : tap->status;
+	key.error = error;
+	key.route = tap->current.route;
+	index = tap->slot;
+	slot = bpf_map_lookup_elem(&pl_req_slots, &index);
+	if (!slot || !key_equals(&slot->key, &key)) {
+		index = slot_find(tap, &key);
+		slot = bpf_map_lookup_elem(&pl_req_slots, &index);
+		if (!slot)
+			return count_loss(tap->process, LOSS_KEYS_FULL);
+		tap->slot = index;
+		if (!slot->detail_count)
+			reason = DETAIL_FIRST;
+	}
+	duration_ns = slot_add(tap, slot, shared, error);
 
 	/* judged here: only what is worth telling becomes a record */
 	threshold_ns = slot->threshold_us ? slot->threshold_us * 1000ULL : shared->threshold_ns;
@@ -417,19 +443,8 @@ __noinline int count_exchange(struct tap *tap, __u32 error)
 		reason |= DETAIL_SLOW;
 	if (error || tap->status >= 500)
 		reason |= DETAIL_ERROR;
-	if (!reason)
+	if (!reason || !worth_telling(tap, slot, duration_ns))
 		return 0;
-	if (tap->last_ns - slot->detail_ns > 1000000000ULL) {
-		slot->detail_ns = tap->last_ns;
-		slot->detail_count = 0;
-		slot->detail_max_ns = 0;
-	}
-	/* at most a few a second, and every one that is slower than those told of */
-	if (slot->detail_count >= 4 && duration_ns <= slot->detail_max_ns)
-		return 0;
-	slot->detail_count++;
-	if (duration_ns > slot->detail_max_ns)
-		slot->detail_max_ns = duration_ns;
 	return request_detail_send(tap, index, reason);
 }
 

@@ -164,6 +164,72 @@ static __always_inline bool head_verified(struct tap *tap, struct scan *scan,
 	return 0;
 }
 
+enum head_start { HEAD_STARTS, HEAD_AFTER_EMPTY_LINE, HEAD_NONE };
+
+/* The window begins a message: is that what its first bytes say? */
+static __always_inline enum head_start head_starts(struct tap *tap, struct scan *scan,
+						   struct message *message, __u32 count)
+{
+	__u32 kind;
+
+	/* RFC 9112 2.2: an empty line before a request is to be ignored */
+	if (count >= 2 && scan->is_request && scan->window.bytes[CARRY_MAX] == '\r' &&
+	    scan->window.bytes[CARRY_MAX + 1] == '\n') {
+		scan->offset += 2;
+		return HEAD_AFTER_EMPTY_LINE;
+	}
+	kind = classify_bytes(scan, scan->window.bytes + CARRY_MAX, count);
+	if (kind != FIRST_PARTIAL && kind != (scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE)) {
+		if (message->state != MESSAGE_LOST)
+			count_loss(tap->process, LOSS_UNPARSED);
+		message->state = MESSAGE_LOST;
+		return HEAD_NONE;
+	}
+	message_begins(tap, scan, message);
+	message->unverified = kind == FIRST_PARTIAL;
+	if (scan->is_request) {
+		tap->method = scan->method;
+		tap->target = scan->target;
+	}
+	return HEAD_STARTS;
+}
+
+/* Scans the lines of the window, a line carried over before it. */
+static __always_inline void scan_window(struct tap *tap, struct scan *scan, struct message *message,
+					__u32 end)
+{
+	if (message->carried) {
+		const __u8 *carry = carry_of(tap, scan);
+
+#pragma unroll
+		for (int i = 0; i < CARRY_MAX; i += 8)
+			*(__u64 *)(scan->window.bytes + i) = load64(carry + i);
+	}
+	scan->line = CARRY_MAX - min((__u32)message->carried, (__u32)CARRY_MAX);
+	scan->at = CARRY_MAX;
+	scan->end = end;
+	scan->head_end = 0;
+	scan->flags = message->flags;
+	scan->content_length = message->content_length;
+	scan_head(scan);
+	message->flags = scan->flags;
+	message->content_length = scan->content_length;
+}
+
+/* The line that is not finished goes on in the next window: its start, as far as it is kept. */
+static __always_inline void carry_over(struct tap *tap, struct scan *scan, struct message *message,
+				       __u32 end)
+{
+	__u32 line = scan->line & WINDOW_MASK, left = end - line;
+	__u32 from = left > CARRY_MAX ? line : end - CARRY_MAX;
+	__u8 *carry = carry_of(tap, scan);
+
+#pragma unroll
+	for (int i = 0; i < CARRY_MAX; i += 8)
+		*(__u64 *)(carry + i) = load64(scan->window.bytes + ((from + i) & WINDOW_MASK));
+	message->carried = min(left, (__u32)CARRY_MAX);
+}
+
 /*
  * Looks at up to one window of head bytes; 1 to go on.
  * verifier: global like the other steps, so that each is walked once.
@@ -171,7 +237,7 @@ static __always_inline bool head_verified(struct tap *tap, struct scan *scan,
 __noinline int head_window(struct tap *tap, struct scan *scan)
 {
 	struct message *message;
-	__u32 count, first, end;
+	__u32 count;
 	int got;
 
 	if (!tap || !scan)
@@ -188,28 +254,10 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 	}
 	count = min((__u32)got, (__u32)WINDOW_MAX);
 	if (message->state != MESSAGE_HEAD && message->state != MESSAGE_TRAILER) {
-		__u32 kind;
+		enum head_start start = head_starts(tap, scan, message, count);
 
-		/* RFC 9112 2.2: an empty line before a request is to be ignored */
-		if (count >= 2 && scan->is_request && scan->window.bytes[CARRY_MAX] == '\r' &&
-		    scan->window.bytes[CARRY_MAX + 1] == '\n') {
-			scan->offset += 2;
-			return 1;
-		}
-		kind = classify_bytes(scan, scan->window.bytes + CARRY_MAX, count);
-		if (kind != FIRST_PARTIAL &&
-		    kind != (scan->is_request ? FIRST_REQUEST : FIRST_RESPONSE)) {
-			if (message->state != MESSAGE_LOST)
-				count_loss(tap->process, LOSS_UNPARSED);
-			message->state = MESSAGE_LOST;
-			return 0;
-		}
-		message_begins(tap, scan, message);
-		message->unverified = kind == FIRST_PARTIAL;
-		if (scan->is_request) {
-			tap->method = scan->method;
-			tap->target = scan->target;
-		}
+		if (start != HEAD_STARTS)
+			return start == HEAD_AFTER_EMPTY_LINE;
 	}
 	if (message->state == MESSAGE_HEAD && scan->is_request && tap->head_length < PATH_MAX_BYTES)
 		keep_request(tap, scan->window.bytes + CARRY_MAX, count);
@@ -218,52 +266,21 @@ __noinline int head_window(struct tap *tap, struct scan *scan)
 		keep_response(tap, scan->window.bytes + CARRY_MAX, count);
 	if (message->unverified && !head_verified(tap, scan, message))
 		return 0;
-
-	first = CARRY_MAX - min((__u32)message->carried, (__u32)CARRY_MAX);
-	if (message->carried) {
-		const __u8 *carry = carry_of(tap, scan);
-
-#pragma unroll
-		for (int i = 0; i < CARRY_MAX; i += 8)
-			*(__u64 *)(scan->window.bytes + i) = load64(carry + i);
-	}
-	end = CARRY_MAX + count;
-	scan->line = first;
-	scan->at = CARRY_MAX;
-	scan->end = end;
-	scan->head_end = 0;
-	scan->flags = message->flags;
-	scan->content_length = message->content_length;
-	scan_head(scan);
-	message->flags = scan->flags;
-	message->content_length = scan->content_length;
+	scan_window(tap, scan, message, CARRY_MAX + count);
 	if (scan->flags & HEAD_NOT_HTTP) {
 		not_http(tap, message, IGNORED_OTHER);
 		return 0;
 	}
-	if (scan->head_end) {
-		__u32 used = scan->head_end - CARRY_MAX;
-
-		scan->offset += min(used, count);
-		if (message->state == MESSAGE_TRAILER)
-			message_complete(tap, scan);
-		else
-			head_complete(tap, scan, message);
+	if (!scan->head_end) {
+		carry_over(tap, scan, message, CARRY_MAX + count);
+		scan->offset += count;
 		return 1;
 	}
-	{
-		/* the line that is not finished: its start, aligned to the end of the carry */
-		__u32 line = scan->line & WINDOW_MASK, left = end - line;
-		__u32 from = left > CARRY_MAX ? line : end - CARRY_MAX;
-		__u8 *carry = carry_of(tap, scan);
-
-#pragma unroll
-		for (int i = 0; i < CARRY_MAX; i += 8)
-			*(__u64 *)(carry + i) =
-				load64(scan->window.bytes + ((from + i) & WINDOW_MASK));
-		message->carried = min(left, (__u32)CARRY_MAX);
-	}
-	scan->offset += count;
+	scan->offset += min(scan->head_end - CARRY_MAX, count);
+	if (message->state == MESSAGE_TRAILER)
+		message_complete(tap, scan);
+	else
+		head_complete(tap, scan, message);
 	return 1;
 }
 

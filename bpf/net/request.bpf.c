@@ -100,24 +100,23 @@ int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t 
 	return guarded(send_begins(sk, RUNG_FENTRY));
 }
 
-static __always_inline int sent_fentry(struct sock *sk, int count, bool again)
+static __always_inline int sent_fentry(struct sock *sk, int count)
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
-	return guarded(
-		bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL, again));
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL));
 }
 
 SEC("?fexit/tcp_sendmsg")
 int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
 {
-	return sent_fentry(sk, count, false);
+	return sent_fentry(sk, count);
 }
 
 SEC("?fexit/tcp_sendmsg")
 int BPF_PROG(send_again_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
 {
-	return sent_fentry(sk, count, true);
+	return sent_fentry(sk, count);
 }
 
 SEC("?fentry/tcp_recvmsg")
@@ -127,14 +126,13 @@ int BPF_PROG(recv_enter_fentry, struct sock *sk, struct msghdr *message)
 	return 0;
 }
 
-static __always_inline int received_fentry(struct sock *sk, int count, bool again)
+static __always_inline int received_fentry(struct sock *sk, int count)
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
 	if (!count)
 		return guarded(end_read(sk, RUNG_FENTRY));
-	return guarded(
-		bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL, again));
+	return guarded(bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL));
 }
 
 /* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out.
@@ -146,7 +144,7 @@ int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
-	return received_fentry(sk, count, false);
+	return received_fentry(sk, count);
 }
 
 SEC("?fexit/tcp_recvmsg")
@@ -156,7 +154,7 @@ int BPF_PROG(recv_again_fentry, struct sock *sk, struct msghdr *message, size_t 
 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
-	return received_fentry(sk, count, true);
+	return received_fentry(sk, count);
 }
 
 /* kernel: before 6.5 sendfile did not go through tcp_sendmsg (commit 2dc334f1a63a). */
@@ -164,7 +162,7 @@ SEC("?fexit/tcp_sendpage")
 int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
 	     int flags, int count)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL, false));
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL));
 }
 
 SEC("?fentry/tcp_data_ready")
@@ -221,9 +219,8 @@ int BPF_KRETPROBE(send_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk
-		       ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source, false)
-		       : 0;
+	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source)
+				: 0;
 }
 
 SEC("?kprobe/tcp_recvmsg")
@@ -257,7 +254,7 @@ static __always_inline int received_kprobe(struct sock *sk, int copied)
 	if (copied <= (int)before)
 		return 0;
 	call->received = copied;
-	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, &call->source, false);
+	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, &call->source);
 }
 
 SEC("?kprobe/tcp_cleanup_rbuf")
@@ -292,9 +289,8 @@ int BPF_KRETPROBE(sendpage_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk
-		       ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source, false)
-		       : 0;
+	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source)
+				: 0;
 }
 
 SEC("?kprobe/tcp_data_ready")
@@ -321,7 +317,7 @@ int BPF_PROG(state_again_kprobe, struct sock *sk, int old, int state)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL, false));
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
 }
 
 SEC("?tp_btf/sock_recv_length")
@@ -331,7 +327,7 @@ int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
 		return 0;
 	if (!count)
 		return guarded(end_read(sk, RUNG_TRACEPOINT));
-	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL, false));
+	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL));
 }
 
 SEC("?tp_btf/sk_data_ready")

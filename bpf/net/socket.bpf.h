@@ -249,11 +249,10 @@ static __always_inline bool moved_to(struct sock *sk, bool sent, enum tap_rung r
 
 /*
  * Bytes were sent or received: the one handler behind every rung. `count` since the call began, of
- * which `before` were dealt with; `seen` as for source_resolve(). `again`: another program may have
- * dealt with this call (lib/guard.bpf.h).
+ * which `before` were dealt with; `seen` as for source_resolve().
  */
 static __always_inline int bytes_moved(struct sock *sk, int count, int before, bool sent,
-				       enum tap_rung rung, const struct source *seen, bool again)
+				       enum tap_rung rung, const struct source *seen)
 {
 	__u32 slot = sent ? SCAN_SEND : SCAN_RECV, end, unread;
 	struct passage passage = {};
@@ -267,9 +266,10 @@ static __always_inline int bytes_moved(struct sock *sk, int count, int before, b
 	scan = bpf_map_lookup_elem(&pl_scans, &slot);
 	if (!tap || !scan || !moved_to(sk, sent, rung, &end, &unread))
 		return 0;
-	if (again && tap->moved[sent] == end)
+	/* the other one of two programs dealt with this call (lib/guard.bpf.h) */
+	if (tap->moved[sent] == (SEQUENCE_KNOWN | end))
 		return 0;
-	tap->moved[sent] = end;
+	tap->moved[sent] = SEQUENCE_KNOWN | end;
 	scan->offset = before;
 	scan->length = count;
 	scan->now_ns = 0;

@@ -176,12 +176,14 @@ static void call_send(struct connection *connection, struct msghdr *message, siz
 	/* as the iterator is when the call returns */
 	message->msg_iter.iov_offset = length;
 	message->msg_iter.count = 0;
-	if (connection->rung == RUNG_FENTRY)
+	if (connection->rung == RUNG_FENTRY) {
 		send_fentry(NULL, sk, message, length, (int)length);
-	else if (connection->rung == RUNG_KPROBE)
+		send_again_fentry(NULL, sk, message, length, (int)length); /* lib/guard.bpf.h */
+	} else if (connection->rung == RUNG_KPROBE) {
 		send_kprobe(&fake_regs, (int)length);
-	else
+	} else {
 		send_tracepoint(NULL, sk, (int)length, 0);
+	}
 }
 
 static void call_receive(struct connection *connection, struct msghdr *message, size_t length)
@@ -196,12 +198,15 @@ static void call_receive(struct connection *connection, struct msghdr *message, 
 	message->msg_iter.iov_offset = length;
 	message->msg_iter.count = 0;
 	fake_function_result = (__s64)length;
-	if (connection->rung == RUNG_FENTRY)
+	if (connection->rung == RUNG_FENTRY) {
 		recv_fentry(NULL, sk, message, length, 0);
-	else if (connection->rung == RUNG_KPROBE)
+		recv_again_fentry(NULL, sk, message, length, 0);
+	} else if (connection->rung == RUNG_KPROBE) {
 		recv_kprobe(&fake_regs, sk, (int)length);
-	else
+		recv_inner_kprobe(&fake_regs, sk, (int)length);
+	} else {
 		recv_tracepoint(NULL, sk, (int)length, 0);
+	}
 }
 
 /* What comes from the peer acknowledges all that was sent. */

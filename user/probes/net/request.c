@@ -18,12 +18,12 @@
 #include "base/text.h"
 #include "kernel/slot_table.h"
 #include "probes/net/patterns.h"
+#include "probes/net/routes.h"
 #include "probes/probe.h"
 #include "wire/route.h"
 
 #include "net/request.skel.h"
 
-#define ROUTES_MAX  16384
 #define OTHER_SHARE 8 /* one slot in so many is kept for overflow endpoints */
 
 enum {
@@ -175,71 +175,24 @@ struct endpoint {
 	bool had_news;		 /* at the last sweep */
 };
 
-struct route_entry {
-	uint64_t hash;
-	char text[]; /* NUL terminated */
-};
-
 struct state {
 	struct probe_environment *environment;
 	struct slot_table slots;
 	struct growing_map streams;
 	struct request_shared *shared;
 	struct endpoint *endpoints; /* by slot index */
-	struct hashmap routes;
+	struct routes routes;
 	struct patterns *patterns;
 	struct family *families[FAMILY_COUNT];
 };
 
-/* --- routes --------------------------------------------------------------------------------- */
-
-static bool route_matches(const void *value, const void *key, size_t key_size)
-{
-	return memcmp(&((const struct route_entry *)value)->hash, key, key_size) == 0;
-}
-
-static void route_learn(struct state *state, uint64_t hash, const char *text)
-{
-	size_t length = strlen(text) + 1;
-	struct route_entry *entry;
-
-	if (state->routes.count >= ROUTES_MAX || hashmap_find(&state->routes, &hash, sizeof(hash)))
-		return;
-	entry = malloc(sizeof(*entry) + length);
-	if (!entry)
-		return;
-	entry->hash = hash;
-	memcpy(entry->text, text, length);
-	if (hashmap_add(&state->routes, &entry->hash, sizeof(entry->hash), entry))
-		free(entry);
-}
-
 static const char *route_name(struct state *state, uint64_t hash)
 {
-	const struct route_entry *entry;
-
 	if (hash == ROUTE_OTHER)
 		return "other";
 	if (hash >= ROUTE_PATTERN_BASE)
 		return patterns_text(state->patterns, (uint32_t)hash);
-	entry = hashmap_find(&state->routes, &hash, sizeof(hash));
-	return entry ? entry->text : NULL;
-}
-
-static void path_learn(struct state *state, uint64_t hash, const __u8 *head, unsigned int start,
-		       unsigned int end)
-{
-	char text[ROUTE_TEXT_MAX];
-
-	if (hash == ROUTE_OTHER || hash >= ROUTE_PATTERN_BASE || start > end || !end ||
-	    end > PATH_MAX_BYTES)
-		return;
-	if (start == end) { /* an absolute form without a path */
-		route_learn(state, hash, "/");
-		return;
-	}
-	route_text((const char *)head + start, end - start, text);
-	route_learn(state, hash, text);
+	return routes_text(&state->routes, hash);
 }
 
 /* --- records -------------------------------------------------------------------------------- */
@@ -252,7 +205,8 @@ static void detail(struct state *state, const struct request_record *record)
 	uint64_t now_ns = clock_monotonic_ns();
 	const char *route;
 
-	path_learn(state, record->key.route, record->head, record->path_start, record->path_end);
+	routes_learn_path(&state->routes, record->key.route, record->head, record->path_start,
+			  record->path_end);
 	if (record->reason == DETAIL_FIRST || !environment->observer.detail)
 		return;
 	if (record->path_start < record->path_end && record->path_end <= PATH_MAX_BYTES)
@@ -287,8 +241,8 @@ static bool record_take(void *context, const struct record_header *header)
 	if (header->kind == RECORD_ROUTE && header->size >= sizeof(struct route_record)) {
 		const struct route_record *record = (const struct route_record *)header;
 
-		path_learn(state, record->route, record->head, record->path_start,
-			   record->path_end);
+		routes_learn_path(&state->routes, record->route, record->head, record->path_start,
+				  record->path_end);
 		return true;
 	}
 	return false;
@@ -326,7 +280,7 @@ static void endpoint_learn(struct state *state, struct endpoint *endpoint,
 		/* the record that named it was lost; the next detail of it names it again */
 		snprintf(unnamed, sizeof(unnamed), "unnamed-%016llx",
 			 (unsigned long long)key->route);
-		route_learn(state, key->route, unnamed);
+		routes_learn(&state->routes, key->route, unnamed);
 		route = route_name(state, key->route);
 	}
 	if (route && key->route < ROUTE_PATTERN_BASE && key->route != ROUTE_OTHER) {
@@ -623,8 +577,6 @@ static int map_fd(struct bpf_object *object, const char *name)
 static void stop(void *context)
 {
 	struct state *state = context;
-	struct route_entry *entry;
-	size_t cursor;
 
 	if (!state)
 		return;
@@ -634,9 +586,7 @@ static void stop(void *context)
 	growing_map_close(&state->streams);
 	if (state->shared)
 		maps_unmap(state->shared, sizeof(*state->shared));
-	hashmap_for_each (&state->routes, cursor, entry)
-		free(entry);
-	hashmap_fini(&state->routes);
+	routes_fini(&state->routes);
 	patterns_free(state->patterns);
 	free(state->endpoints);
 	free(state);
@@ -665,7 +615,7 @@ static int start(struct probe_environment *environment, struct attached *attache
 	if (!state)
 		return -ENOMEM;
 	state->environment = environment;
-	hashmap_init(&state->routes, route_matches);
+	routes_init(&state->routes);
 	state->endpoints = calloc(environment->config->endpoints_max, sizeof(*state->endpoints));
 	err = state->endpoints ? open_tables(state, attached->object) : -ENOMEM;
 	for (int i = 0; i < FAMILY_COUNT && !err; i++) {
