@@ -211,12 +211,13 @@ static __always_inline struct tap *tap_for(struct sock *sk, int count, bool sent
 			return NULL;
 		}
 		tap->process = process_current();
-		process_hold(tap->process);
+		if (!tap->released)
+			process_hold(tap->process);
 		if (bytes_before(sk, count, sent))
 			tap->flags |= TAP_MIDSTREAM;
 	}
-	/* the reset that ended the connection was taken in within this very send */
-	return sent && tap->released ? NULL : tap;
+	/* an answer, and the reset that ended the connection was taken in within this very send */
+	return sent && tap->released && tap->role == REQUEST_ROLE_SERVER ? NULL : tap;
 }
 
 /* The sequence number behind what was moved, and how much waits to be read. */

@@ -291,7 +291,8 @@ def without_response(world, what, route, count):
 
     for role in ("server", "client"):
         wait_until(lambda: sum(outcomes(role).values()) >= count,
-                   lambda: f"{count} failed requests of the {role}, saw {outcomes(role)}")
+                   lambda: f"{count} failed requests of the {role}, saw {outcomes(role)}; "
+                           f"{world.agent.losses()}")
         seen = outcomes(role)
         for (method, path, outcome), _ in seen.items():
             check((method, path) == ("GET", route) and not outcome.isdigit() and outcome != "none",
@@ -470,7 +471,8 @@ def check_ignored(world, what, content, protocols):
     for role in ("server", "client"):
         service = world.name(f"{what}-{role}")
         wait_until(lambda: sum(ignored(world, service).values()) >= 23,
-                   lambda: f"23 ignored connections of the {role}, saw {ignored(world, service)}")
+                   lambda: f"23 ignored connections of the {role}, saw {ignored(world, service)}; "
+                           f"{world.agent.losses()}")
         seen = ignored(world, service)
         check(sum(seen.values()) == 23 and set(seen) <= protocols,
               f"23 ignored connections ({role}) of {protocols}, saw {seen}")
