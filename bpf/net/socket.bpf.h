@@ -177,15 +177,17 @@ static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread, enum ta
 static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
+	/* race: what arrives meanwhile on another CPU makes the differences smaller, never larger */
+	__s64 received = BPF_CORE_READ(tcp, bytes_received);
+	__s64 handed_over = BPF_CORE_READ(tcp, bytes_acked);
 	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
-	__u64 received =
-		BPF_CORE_READ(tcp, bytes_received) - unread - end_was_read(sk, unread, RUNG_KPROBE);
-	__u64 handed_over = BPF_CORE_READ(tcp, bytes_acked) + unacknowledged;
+	__u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
 
+	received -= unread + end_was_read(sk, unread, RUNG_KPROBE);
+	handed_over += unacknowledged;
 	if (sent)
-		return received || handed_over > (__u64)count + 1;
-	return received > (__u64)count || handed_over > 1;
+		return received > 0 || handed_over > (__s64)count + 1;
+	return received > count || handed_over > 1;
 }
 
 /* The state of a socket that is to be looked at; NULL if there is nothing to look for. */
