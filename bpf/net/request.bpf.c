@@ -320,14 +320,31 @@ int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
 }
 
-SEC("?tp_btf/sock_recv_length")
-int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(send_again_tracepoint, struct sock *sk, int count, int flags)
+{
+	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
+}
+
+static __always_inline int received_tracepoint(struct sock *sk, int count, int flags)
 {
 	if (flags & MSG_PEEK)
 		return 0;
 	if (!count)
 		return guarded(end_read(sk, RUNG_TRACEPOINT));
 	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL));
+}
+
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
+{
+	return received_tracepoint(sk, count, flags);
+}
+
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(recv_again_tracepoint, struct sock *sk, int count, int flags)
+{
+	return received_tracepoint(sk, count, flags);
 }
 
 SEC("?tp_btf/sk_data_ready")

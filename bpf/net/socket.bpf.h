@@ -177,7 +177,8 @@ static __always_inline __u32 end_was_read(struct sock *sk, __u32 unread, enum ta
 static __always_inline bool bytes_before(struct sock *sk, int count, bool sent)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	/* race: what arrives meanwhile on another CPU makes the differences smaller, never larger */
+	/* race: what arrives meanwhile on another CPU makes the differences smaller, never larger
+	 */
 	__s64 received = BPF_CORE_READ(tcp, bytes_received);
 	__s64 handed_over = BPF_CORE_READ(tcp, bytes_acked);
 	__u32 unacknowledged = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);

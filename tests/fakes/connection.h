@@ -183,6 +183,7 @@ static void call_send(struct connection *connection, struct msghdr *message, siz
 		send_kprobe(&fake_regs, (int)length);
 	} else {
 		send_tracepoint(NULL, sk, (int)length, 0);
+		send_again_tracepoint(NULL, sk, (int)length, 0);
 	}
 }
 
@@ -206,6 +207,7 @@ static void call_receive(struct connection *connection, struct msghdr *message, 
 		recv_inner_kprobe(&fake_regs, sk, (int)length);
 	} else {
 		recv_tracepoint(NULL, sk, (int)length, 0);
+		recv_again_tracepoint(NULL, sk, (int)length, 0);
 	}
 }
 

@@ -169,6 +169,35 @@ static bool kernel_preempts(void)
 	return uname(&name) == 0 && strstr(name.version, "PREEMPT");
 }
 
+/*
+ * kernel: since 7.0 SRCU protects who is called by a tracepoint, where preemption was off before
+ * (6.13 to 6.19 have no such symbol; of those before, none preempts itself by default).
+ */
+static bool tracepoints_are_preempted(void)
+{
+	FILE *file = fopen("/proc/kallsyms", "re");
+	bool found = false;
+	char line[512];
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strstr(line, " tracepoint_srcu\n");
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Is the program of a kind that other tasks get in the way of on this kernel? */
+static bool is_preempted(const struct bpf_program *program)
+{
+	static int kernel = -1, tracepoints = -1;
+
+	if (kernel < 0)
+		kernel = kernel_preempts();
+	if (kernel && tracepoints < 0)
+		tracepoints = tracepoints_are_preempted();
+	return kernel && (tracepoints || !strstr(bpf_program__section_name(program), "tp_btf/"));
+}
+
 /* Tells the programs to keep their CPU while they run (bpf/lib/guard.bpf.h). */
 static void set_guard(struct bpf_object *object)
 {
@@ -211,7 +240,7 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 			if (strcmp(rung->optional[i], name) == 0)
 				wanted = !(attempt->skip & (1u << i));
 		if (in_list(rung->if_preempted, RUNG_PROGRAMS_MAX / 2, name))
-			wanted = kernel_preempts();
+			wanted = is_preempted(program);
 		if (wanted && !hook_exists(program)) {
 			if (in_list(rung->programs, RUNG_PROGRAMS_MAX, name)) {
 				snprintf(ret_reason, RUNG_REASON_MAX, "this kernel has no %s",

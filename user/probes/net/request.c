@@ -142,6 +142,7 @@ static const struct rung rungs[] = {
 	  .programs = { "send_tracepoint", "recv_tracepoint", "state_tracepoint",
 			"state_again_tracepoint" },
 	  .optional = { "arrived_tracepoint" },
+	  .if_preempted = { "send_again_tracepoint", "recv_again_tracepoint" },
 	  .unused_maps = { "pl_taps_by_sk", "pl_calls" },
 	  .needs_helper = BPF_FUNC_loop,
 	  .needs = "bpf_loop (kernel 5.17)" },
