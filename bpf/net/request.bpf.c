@@ -17,7 +17,6 @@
  * Blind spots: TLS and HTTP/2 (counted as ignored connections), MPTCP, 32-bit
  * programs, and on the tracepoint rung io_uring (counted as unresolved).
  */
-#include "lib/guard.bpf.h"
 #include "net/socket.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -97,14 +96,14 @@ SEC("?fentry/tcp_sendmsg")
 int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t size)
 {
 	call_begin_fentry(sk, message);
-	return guarded(send_begins(sk, RUNG_FENTRY));
+	return send_begins(sk, RUNG_FENTRY);
 }
 
 static __always_inline int sent_fentry(struct sock *sk, int count)
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL));
+	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL);
 }
 
 SEC("?fexit/tcp_sendmsg")
@@ -131,8 +130,8 @@ static __always_inline int received_fentry(struct sock *sk, int count)
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
 	if (!count)
-		return guarded(end_read(sk, RUNG_FENTRY));
-	return guarded(bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL));
+		return end_read(sk, RUNG_FENTRY);
+	return bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL);
 }
 
 /* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out.
@@ -162,25 +161,25 @@ SEC("?fexit/tcp_sendpage")
 int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
 	     int flags, int count)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL));
+	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL);
 }
 
 SEC("?fentry/tcp_data_ready")
 int BPF_PROG(arrived_fentry, struct sock *sk)
 {
-	return guarded(data_arrived(sk, RUNG_FENTRY));
+	return data_arrived(sk, RUNG_FENTRY);
 }
 
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_fentry, struct sock *sk, int old, int state)
 {
-	return guarded(state_changed(sk, old, state, RUNG_FENTRY));
+	return state_changed(sk, old, state, RUNG_FENTRY);
 }
 
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_again_fentry, struct sock *sk, int old, int state)
 {
-	return guarded(state_changed(sk, old, state, RUNG_FENTRY));
+	return state_changed(sk, old, state, RUNG_FENTRY);
 }
 
 /* --- rung kprobe ---------------------------------------------------------------------------- */
@@ -303,13 +302,13 @@ int BPF_KPROBE(arrived_kprobe, struct sock *sk)
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_kprobe, struct sock *sk, int old, int state)
 {
-	return guarded(state_changed(sk, old, state, RUNG_KPROBE));
+	return state_changed(sk, old, state, RUNG_KPROBE);
 }
 
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_again_kprobe, struct sock *sk, int old, int state)
 {
-	return guarded(state_changed(sk, old, state, RUNG_KPROBE));
+	return state_changed(sk, old, state, RUNG_KPROBE);
 }
 
 /* --- rung tracepoint ------------------------------------------------------------------------ */
@@ -317,13 +316,13 @@ int BPF_PROG(state_again_kprobe, struct sock *sk, int old, int state)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
+	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL);
 }
 
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_again_tracepoint, struct sock *sk, int count, int flags)
 {
-	return guarded(bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL));
+	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL);
 }
 
 static __always_inline int received_tracepoint(struct sock *sk, int count, int flags)
@@ -331,8 +330,8 @@ static __always_inline int received_tracepoint(struct sock *sk, int count, int f
 	if (flags & MSG_PEEK)
 		return 0;
 	if (!count)
-		return guarded(end_read(sk, RUNG_TRACEPOINT));
-	return guarded(bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL));
+		return end_read(sk, RUNG_TRACEPOINT);
+	return bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL);
 }
 
 SEC("?tp_btf/sock_recv_length")
@@ -350,17 +349,17 @@ int BPF_PROG(recv_again_tracepoint, struct sock *sk, int count, int flags)
 SEC("?tp_btf/sk_data_ready")
 int BPF_PROG(arrived_tracepoint, struct sock *sk)
 {
-	return guarded(data_arrived(sk, RUNG_TRACEPOINT));
+	return data_arrived(sk, RUNG_TRACEPOINT);
 }
 
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_tracepoint, struct sock *sk, int old, int state)
 {
-	return guarded(state_changed(sk, old, state, RUNG_TRACEPOINT));
+	return state_changed(sk, old, state, RUNG_TRACEPOINT);
 }
 
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(state_again_tracepoint, struct sock *sk, int old, int state)
 {
-	return guarded(state_changed(sk, old, state, RUNG_TRACEPOINT));
+	return state_changed(sk, old, state, RUNG_TRACEPOINT);
 }

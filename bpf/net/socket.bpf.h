@@ -270,7 +270,7 @@ static __always_inline int bytes_moved(struct sock *sk, int count, int before, b
 	scan = bpf_map_lookup_elem(&pl_scans, &slot);
 	if (!tap || !scan || !moved_to(sk, sent, rung, &end, &unread))
 		return 0;
-	/* the other one of two programs dealt with this call (lib/guard.bpf.h) */
+	/* the other one of two programs dealt with this call (docs/decisions/0008) */
 	if (tap->moved[sent] == (SEQUENCE_KNOWN | end))
 		return 0;
 	tap->moved[sent] = SEQUENCE_KNOWN | end;
@@ -347,7 +347,7 @@ static __always_inline bool answer_may_come(struct sock *sk, struct tap *tap, in
 	       old != TCP_CLOSE_WAIT && !BPF_CORE_READ(sk, sk_err) && BPF_CORE_READ(sk, sk_socket);
 }
 
-/* Harmless when it comes twice (lib/guard.bpf.h). */
+/* Harmless when it comes twice (docs/decisions/0008). */
 static __always_inline int state_changed(struct sock *sk, int old, int state, enum tap_rung rung)
 {
 	__u64 key = (__u64)sk;

@@ -17,7 +17,6 @@
  * tracepoint rung does not find sockets that were open before.
  */
 #include "lib/classic.bpf.h"
-#include "lib/guard.bpf.h"
 #include "lib/slots.bpf.h"
 #include "lib/who.bpf.h"
 
@@ -310,7 +309,7 @@ static __always_inline int state_changed(struct sock *sk, int old, int state, en
 		if (!conn)
 			return count_loss(PROCESS_UNKNOWN, LOSS_STATE_FULL);
 	}
-	/* the second of the two programs (lib/guard.bpf.h) */
+	/* the second of the two programs (docs/decisions/0008) */
 	if (!conn || conn->state == state)
 		return 0;
 	conn->state = state;
@@ -348,7 +347,7 @@ int BPF_PROG(conn_state_storage, struct sock *sk, int old, int state)
 {
 	__u16 protocol = sk->sk_protocol;
 
-	return protocol == PROTOCOL_TCP ? guarded(state_changed(sk, old, state, RUNG_STORAGE)) : 0;
+	return protocol == PROTOCOL_TCP ? state_changed(sk, old, state, RUNG_STORAGE) : 0;
 }
 
 SEC("?tp_btf/inet_sock_set_state")
@@ -356,7 +355,7 @@ int BPF_PROG(conn_state_again_storage, struct sock *sk, int old, int state)
 {
 	__u16 protocol = sk->sk_protocol;
 
-	return protocol == PROTOCOL_TCP ? guarded(state_changed(sk, old, state, RUNG_STORAGE)) : 0;
+	return protocol == PROTOCOL_TCP ? state_changed(sk, old, state, RUNG_STORAGE) : 0;
 }
 
 SEC("?tracepoint/sock/inet_sock_set_state")

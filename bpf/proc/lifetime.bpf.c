@@ -12,7 +12,6 @@
  *
  * Blind spots: none known.
  */
-#include "lib/guard.bpf.h"
 #include "lib/who.bpf.h"
 
 #include <plimsoll/proc/lifetime.h>
@@ -46,23 +45,23 @@ static __always_inline int task_exits(struct task_struct *task)
 SEC("?tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	return guarded(task_exits(task));
+	return task_exits(task);
 }
 
 SEC("?tp_btf/sched_process_exit")
 int BPF_PROG(process_exit_again, struct task_struct *task)
 {
-	return guarded(task_exits(task));
+	return task_exits(task);
 }
 
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task)
 {
-	return guarded(process_gone(task->tgid));
+	return process_gone(task->tgid);
 }
 
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(process_exec_again, struct task_struct *task)
 {
-	return guarded(process_gone(task->tgid));
+	return process_gone(task->tgid);
 }

@@ -178,7 +178,7 @@ static void call_send(struct connection *connection, struct msghdr *message, siz
 	message->msg_iter.count = 0;
 	if (connection->rung == RUNG_FENTRY) {
 		send_fentry(NULL, sk, message, length, (int)length);
-		send_again_fentry(NULL, sk, message, length, (int)length); /* lib/guard.bpf.h */
+		send_again_fentry(NULL, sk, message, length, (int)length); /* docs/decisions/0008 */
 	} else if (connection->rung == RUNG_KPROBE) {
 		send_kprobe(&fake_regs, (int)length);
 	} else {

@@ -444,12 +444,14 @@ class Agent:
         check(not wrong, "\n".join(wrong))
 
     def losses(self):
-        """What the agent says it did not see, for messages."""
-        metrics = self.metrics()
-        return {name: value for family, label in (("plimsoll_losses_total", "reason"),
-                                                  ("plimsoll_program_misses_total", "program"))
-                for labels, value in metrics.select(family) if value
-                for name in [labels[label]]} or "no losses"
+        """{reason or program: count} of what the agent says it did not see."""
+        metrics, found = self.metrics(), {}
+        for family, label in (("plimsoll_losses_total", "reason"),
+                              ("plimsoll_program_misses_total", "program")):
+            for labels, value in metrics.select(family):
+                if value:
+                    found[labels[label]] = found.get(labels[label], 0) + int(value)
+        return found
 
     def stop(self, seconds=10.0):
         return stop(self.process, seconds)

@@ -198,23 +198,9 @@ static bool is_preempted(const struct bpf_program *program)
 	return kernel && (tracepoints || !strstr(bpf_program__section_name(program), "tp_btf/"));
 }
 
-/* Tells the programs to keep their CPU while they run (bpf/lib/guard.bpf.h). */
-static void set_guard(struct bpf_object *object)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata.guard");
-	const __u8 usable = 1;
-
-	if (map)
-		bpf_map__set_initial_value(map, &usable, sizeof(usable));
-}
-
-struct attempt {
-	unsigned int skip; /* one bit per optional program that this kernel is known not to take */
-	bool guard;
-};
-
+/* `skip` has one bit per optional program that this kernel is known not to take. */
 static int open_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
-		     const struct attempt *attempt, struct attached *attached, char *ret_reason)
+		     unsigned int skip, struct attached *attached, char *ret_reason)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "plimsoll");
 	struct bpf_program *program;
@@ -238,7 +224,7 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 
 		for (size_t i = 0; i < RUNG_PROGRAMS_MAX / 2 && rung->optional[i]; i++)
 			if (strcmp(rung->optional[i], name) == 0)
-				wanted = !(attempt->skip & (1u << i));
+				wanted = !(skip & (1u << i));
 		if (in_list(rung->if_preempted, RUNG_PROGRAMS_MAX / 2, name))
 			wanted = is_preempted(program);
 		if (wanted && !hook_exists(program)) {
@@ -258,8 +244,6 @@ static int open_rung(const struct ladder *ladder, const struct maps *maps, const
 		if (map)
 			bpf_map__set_autocreate(map, false);
 	}
-	if (attempt->guard)
-		set_guard(attached->object);
 	err = maps_share(maps, attached->object);
 	if (!err && ladder->configure)
 		err = ladder->configure(ladder->context, attached->object, rung);
@@ -313,28 +297,10 @@ void ladder_leave(struct attached *attached)
 	attached->object = NULL;
 }
 
-static int try_attempt(const struct ladder *ladder, const struct maps *maps,
-		       const struct rung *rung, const struct attempt *attempt,
-		       struct attached *attached, bool *ret_final, char *ret_reason)
-{
-	int err;
-
-	attached->link_count = 0;
-	err = open_rung(ladder, maps, rung, attempt, attached, ret_reason);
-	if (!err)
-		err = attach_programs(attached, rung, ret_final, ret_reason);
-	if (err)
-		ladder_leave(attached);
-	else
-		attached->rung = rung;
-	return err;
-}
-
 static int take_rung(const struct ladder *ladder, const struct maps *maps, const struct rung *rung,
 		     struct attached *attached, char *ret_reason)
 {
-	struct attempt attempt = { .guard = kernel_has("bpf_preempt_disable", BTF_KIND_FUNC) };
-	unsigned int optionals = 0;
+	unsigned int skip = 0, optionals = 0;
 	bool final = false;
 	int err;
 
@@ -342,19 +308,19 @@ static int take_rung(const struct ladder *ladder, const struct maps *maps, const
 		optionals++;
 	/* first with every optional program, then without the last one, and so on */
 	for (unsigned int left_out = 0;; left_out++) {
-		err = try_attempt(ladder, maps, rung, &attempt, attached, &final, ret_reason);
-		/* kernel: 6.10 to 6.14 know the guard and refuse it around global functions */
-		if (err == -EINVAL && attempt.guard) {
-			log_debug("probe %s: programs may be preempted: %s", ladder->probe,
-				  ret_reason);
-			attempt.guard = false;
-			err = try_attempt(ladder, maps, rung, &attempt, attached, &final,
-					  ret_reason);
+		attached->link_count = 0;
+		err = open_rung(ladder, maps, rung, skip, attached, ret_reason);
+		if (!err)
+			err = attach_programs(attached, rung, &final, ret_reason);
+		if (!err) {
+			attached->rung = rung;
+			return 0;
 		}
+		ladder_leave(attached);
 		/* a kernel that refuses the kind of program refuses it without the optional ones */
-		if (!err || left_out >= optionals || final || err == -EPERM || err == -ENOTSUP)
+		if (left_out >= optionals || final || err == -EPERM || err == -ENOTSUP)
 			return err;
-		attempt.skip |= 1u << (optionals - 1 - left_out);
+		skip |= 1u << (optionals - 1 - left_out);
 	}
 }
 

@@ -21,15 +21,6 @@
 #define __hidden	     __attribute__((visibility("hidden")))
 #define __ksym
 #define __kconfig
-/* lib/guard.bpf.h: nothing preempts here */
-__weak void bpf_preempt_disable(void)
-{
-}
-
-__weak void bpf_preempt_enable(void)
-{
-}
-
 #define barrier_var(variable) __asm__ volatile("" : "+r"(variable))
 
 #endif
