@@ -11,7 +11,7 @@
 # VM_SECONDS       time for one kernel, boot included (1500)
 # VM_TEST_SECONDS  time for one test program (1200)
 # VM_SELECT        comma separated parts of names: only these tests of each program
-# PLIMSOLL_BRIEF=1 spares rungs behind the first what does not depend on them
+# PLIMSOLL_BRIEF=1 spares what does not depend on hooks
 # PLIMSOLL_TIMES=1 says what each test took
 # VM_TESTS         comma separated patterns of test programs (tests/kernel/*.py)
 set -eu
