@@ -53,11 +53,19 @@ struct {
 	__type(value, struct service_slot);
 } pl_services SEC(".maps");
 
+#define SCRATCHES 4
+
+struct scratch {
+	struct process_record record;
+	__u32 busy;
+	__u32 pad;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, SCRATCHES);
 	__type(key, __u32);
-	__type(value, struct process_record);
+	__type(value, struct scratch);
 } pl_who_scratch SEC(".maps");
 
 static __always_inline struct shared *shared_get(void)
@@ -138,18 +146,61 @@ none:
 	return length <= 0;
 }
 
-/* Gives a process an index and tells user space what is known of it. `current`: it is running. */
-static __always_inline __u32 process_new(struct task_struct *task, __u32 tgid, bool current)
+/* Where a record is put together. Several programs may be at it on one CPU, one above the other. */
+static __always_inline struct scratch *scratch_take(void)
 {
+	for (__u32 at = 0; at < SCRATCHES; at++) {
+		__u32 index = at;
+		struct scratch *scratch = bpf_map_lookup_elem(&pl_who_scratch, &index);
+
+		if (scratch && !*(volatile __u32 *)&scratch->busy) {
+			*(volatile __u32 *)&scratch->busy = 1;
+			return scratch;
+		}
+	}
+	return NULL;
+}
+
+/* What is known of a process, to user space. `current`: it is running. */
+static __always_inline void process_tell(struct task_struct *task, __u32 index, __u32 tgid,
+					 __u64 now_ns, bool current)
+{
+	struct scratch *scratch = scratch_take();
 	struct environment_walk walk = {};
 	struct process_record *record;
-	struct process_slot *slot;
-	__u32 zero = 0, index = 0;
-	__u32 *known;
 
-	record = bpf_map_lookup_elem(&pl_who_scratch, &zero);
-	if (!record)
-		return PROCESS_UNKNOWN;
+	if (!scratch) {
+		count_loss(index, LOSS_RING_FULL); /* user space reads /proc instead */
+		return;
+	}
+	record = &scratch->record;
+	record->header.kind = RECORD_PROCESS;
+	record->header.size = sizeof(*record);
+	record->header.pid = tgid;
+	record->header.time_ns = now_ns;
+	record->index = index;
+	bpf_probe_read_kernel_str(record->comm, sizeof(record->comm), task->comm);
+	bpf_probe_read_kernel_str(record->executable, sizeof(record->executable),
+				  BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name));
+	cgroup_names(task_cgroup_node(task), record);
+	record->otel[0] = 0;
+	if (current) {
+		walk.record = record;
+		walk.at = BPF_CORE_READ(task, mm, env_start);
+		walk.end = BPF_CORE_READ(task, mm, env_end);
+		bpf_loop(1024, environment_step, &walk, 0);
+	}
+	if (bpf_ringbuf_output(&pl_records, record, sizeof(*record), BPF_RB_NO_WAKEUP))
+		count_loss(index, LOSS_RING_FULL);
+	*(volatile __u32 *)&scratch->busy = 0;
+}
+
+/* Gives a process an index and tells user space of it. */
+static __always_inline __u32 process_new(struct task_struct *task, __u32 tgid, bool current)
+{
+	struct process_slot *slot;
+	__u32 *known, index = 0;
+
 	if (bpf_map_pop_elem(&pl_process_free, &index)) {
 		count_loss(PROCESS_UNKNOWN, LOSS_PROCESSES_FULL);
 		return PROCESS_UNKNOWN;
@@ -165,25 +216,7 @@ static __always_inline __u32 process_new(struct task_struct *task, __u32 tgid, b
 	}
 	slot->tgid = tgid;
 	slot->seen_ns = bpf_ktime_get_ns();
-
-	record->header.kind = RECORD_PROCESS;
-	record->header.size = sizeof(*record);
-	record->header.pid = tgid;
-	record->header.time_ns = slot->seen_ns;
-	record->index = index;
-	bpf_probe_read_kernel_str(record->comm, sizeof(record->comm), task->comm);
-	bpf_probe_read_kernel_str(record->executable, sizeof(record->executable),
-				  BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name));
-	cgroup_names(task_cgroup_node(task), record);
-	record->otel[0] = 0;
-	if (current) {
-		walk.record = record;
-		walk.at = BPF_CORE_READ(task, mm, env_start);
-		walk.end = BPF_CORE_READ(task, mm, env_end);
-		bpf_loop(1024, environment_step, &walk, 0);
-	}
-	if (bpf_ringbuf_output(&pl_records, record, sizeof(*record), BPF_RB_NO_WAKEUP))
-		count_loss(index, LOSS_RING_FULL); /* user space reads /proc instead */
+	process_tell(task, index, tgid, slot->seen_ns, current);
 	return index;
 }
 

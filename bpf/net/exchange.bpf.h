@@ -180,13 +180,12 @@ struct {
 	__type(value, struct stream_slot);
 } pl_streams SEC(".maps"); /* by process index */
 
-/* Sending and receiving each have a scan of their own: one program never interrupts itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 3);
+	__uint(max_entries, 5);
 	__type(key, __u32);
 	__type(value, struct scan);
-} pl_scans SEC(".maps");
+} pl_scans SEC(".maps"); /* by scan_owner */
 
 static __always_inline struct request_shared *request_shared_get(void)
 {

@@ -99,23 +99,23 @@ int BPF_PROG(send_enter_fentry, struct sock *sk, struct msghdr *message, size_t 
 	return send_begins(sk, RUNG_FENTRY);
 }
 
-static __always_inline int sent_fentry(struct sock *sk, int count)
+static __always_inline int sent_fentry(struct sock *sk, int count, enum scan_owner owner)
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
-	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL);
+	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, call ? &call->source : NULL, owner);
 }
 
 SEC("?fexit/tcp_sendmsg")
 int BPF_PROG(send_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
 {
-	return sent_fentry(sk, count);
+	return sent_fentry(sk, count, SCAN_SEND);
 }
 
 SEC("?fexit/tcp_sendmsg")
 int BPF_PROG(send_again_fentry, struct sock *sk, struct msghdr *message, size_t size, int count)
 {
-	return sent_fentry(sk, count);
+	return sent_fentry(sk, count, SCAN_SEND_AGAIN);
 }
 
 SEC("?fentry/tcp_recvmsg")
@@ -125,13 +125,13 @@ int BPF_PROG(recv_enter_fentry, struct sock *sk, struct msghdr *message)
 	return 0;
 }
 
-static __always_inline int received_fentry(struct sock *sk, int count)
+static __always_inline int received_fentry(struct sock *sk, int count, enum scan_owner owner)
 {
 	struct call *call = task_is_io_uring(bpf_get_current_task_btf()) ? call_find() : NULL;
 
 	if (!count)
 		return end_read(sk, RUNG_FENTRY);
-	return bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL);
+	return bytes_moved(sk, count, 0, false, RUNG_FENTRY, call ? &call->source : NULL, owner);
 }
 
 /* kernel: tcp_recvmsg lost its last argument in 7.1, so the result is asked for, not counted out.
@@ -143,7 +143,7 @@ int BPF_PROG(recv_fentry, struct sock *sk, struct msghdr *message, size_t size, 
 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
-	return received_fentry(sk, count);
+	return received_fentry(sk, count, SCAN_RECV);
 }
 
 SEC("?fexit/tcp_recvmsg")
@@ -153,7 +153,7 @@ int BPF_PROG(recv_again_fentry, struct sock *sk, struct msghdr *message, size_t 
 
 	if (flags & MSG_PEEK || bpf_get_func_ret(ctx, &count))
 		return 0;
-	return received_fentry(sk, count);
+	return received_fentry(sk, count, SCAN_RECV_AGAIN);
 }
 
 /* kernel: before 6.5 sendfile did not go through tcp_sendmsg (commit 2dc334f1a63a). */
@@ -161,7 +161,7 @@ SEC("?fexit/tcp_sendpage")
 int BPF_PROG(sendpage_fentry, struct sock *sk, struct page *page, int offset, size_t size,
 	     int flags, int count)
 {
-	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL);
+	return bytes_moved(sk, count, 0, true, RUNG_FENTRY, NULL, SCAN_SENDPAGE);
 }
 
 SEC("?fentry/tcp_data_ready")
@@ -218,7 +218,8 @@ int BPF_KRETPROBE(send_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source)
+	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source,
+					      SCAN_SEND)
 				: 0;
 }
 
@@ -253,7 +254,7 @@ static __always_inline int received_kprobe(struct sock *sk, int copied)
 	if (copied <= (int)before)
 		return 0;
 	call->received = copied;
-	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, &call->source);
+	return bytes_moved(sk, copied, before, false, RUNG_KPROBE, &call->source, SCAN_RECV);
 }
 
 SEC("?kprobe/tcp_cleanup_rbuf")
@@ -288,7 +289,8 @@ int BPF_KRETPROBE(sendpage_kprobe, int count)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source)
+	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source,
+					      SCAN_SENDPAGE)
 				: 0;
 }
 
@@ -316,34 +318,35 @@ int BPF_PROG(state_again_kprobe, struct sock *sk, int old, int state)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_tracepoint, struct sock *sk, int count, int flags)
 {
-	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL);
+	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL, SCAN_SEND);
 }
 
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(send_again_tracepoint, struct sock *sk, int count, int flags)
 {
-	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL);
+	return bytes_moved(sk, count, 0, true, RUNG_TRACEPOINT, NULL, SCAN_SEND_AGAIN);
 }
 
-static __always_inline int received_tracepoint(struct sock *sk, int count, int flags)
+static __always_inline int received_tracepoint(struct sock *sk, int count, int flags,
+					       enum scan_owner owner)
 {
 	if (flags & MSG_PEEK)
 		return 0;
 	if (!count)
 		return end_read(sk, RUNG_TRACEPOINT);
-	return bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL);
+	return bytes_moved(sk, count, 0, false, RUNG_TRACEPOINT, NULL, owner);
 }
 
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(recv_tracepoint, struct sock *sk, int count, int flags)
 {
-	return received_tracepoint(sk, count, flags);
+	return received_tracepoint(sk, count, flags, SCAN_RECV);
 }
 
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(recv_again_tracepoint, struct sock *sk, int count, int flags)
 {
-	return received_tracepoint(sk, count, flags);
+	return received_tracepoint(sk, count, flags, SCAN_RECV_AGAIN);
 }
 
 SEC("?tp_btf/sk_data_ready")

@@ -8,8 +8,8 @@
 
 enum tap_rung { RUNG_FENTRY, RUNG_KPROBE, RUNG_TRACEPOINT };
 
-#define SCAN_SEND 0
-#define SCAN_RECV 1
+/* Whose scan: a program does not run twice on one CPU, but its twin may (docs/decisions/0008). */
+enum scan_owner { SCAN_SEND, SCAN_SEND_AGAIN, SCAN_RECV, SCAN_RECV_AGAIN, SCAN_SENDPAGE };
 
 #define RECEIVE_SHUTDOWN 1
 #define BOTH_SHUTDOWN	 3 /* close(2): nobody will read any more */
@@ -256,9 +256,10 @@ static __always_inline bool moved_to(struct sock *sk, bool sent, enum tap_rung r
  * which `before` were dealt with; `seen` as for source_resolve().
  */
 static __always_inline int bytes_moved(struct sock *sk, int count, int before, bool sent,
-				       enum tap_rung rung, const struct source *seen)
+				       enum tap_rung rung, const struct source *seen,
+				       enum scan_owner owner)
 {
-	__u32 slot = sent ? SCAN_SEND : SCAN_RECV, end, unread;
+	__u32 slot = owner, end, unread;
 	struct passage passage = {};
 	struct message *message;
 	struct scan *scan;
