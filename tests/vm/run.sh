@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Usage: tests/vm/run.sh [KERNEL[:TESTS]...]
+# Usage: tests/vm/run.sh [KERNEL[:TESTS[:RUNG]]...]
 # Boots each KERNEL ("6.1", "6.12", ..., "newest"; default $VM_KERNELS, else all we care for) under
 # QEMU, runs the kernel tests in it and prints their results as one TAP stream:
 #   ok 3 - 6.1: counts each request once
@@ -64,7 +64,7 @@ start_machine() {
 	append="console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
 	append="$append VM_TESTS=$tests VM_TEST_SECONDS=${VM_TEST_SECONDS:-1200}"
 	append="$append${VM_SELECT:+ VM_SELECT=$VM_SELECT}${PLIMSOLL_TIMES:+ PLIMSOLL_TIMES=1}"
-	append="$append${PLIMSOLL_BRIEF:+ PLIMSOLL_BRIEF=1}"
+	append="$append${PLIMSOLL_BRIEF:+ PLIMSOLL_BRIEF=1}${rung:+ PLIMSOLL_RUNG=$rung}"
 	# QEMU 7.2 now and then leaves garbage in the flags behind cmpxchg16b; an interrupt there is a
 	# double fault, seen in the allocator of 6.12. Kernels did without the instruction until 7.0, where
 	# kmalloc_nolock(), and with it socket storage in BPF, needs it.
@@ -121,10 +121,11 @@ judge() {
 }
 
 test_kernel() {
-	want=${1%%:*}
+	IFS=: read -r want tests rung <<-EOF
+		$1
+	EOF
 	label=$want
-	tests=${VM_TESTS:-tests/kernel/*.py}
-	[ "$want" = "$1" ] || tests=${1#*:}
+	tests=${tests:-${VM_TESTS:-tests/kernel/*.py}}
 	work=$vm/run.$want
 	if ! kernel=$(flock "$vm/fetch.lock" "$root/tests/vm/kernels.sh" "$want" 2>"$vm/$want.fetch"); then
 		point ok "$want: boots and shuts down # SKIP $(tail -n 1 "$vm/$want.fetch")"
