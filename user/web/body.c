@@ -9,7 +9,7 @@
 #include "web/body.h"
 
 #define CHUNK_SIZE	 (256UL << 10)
-#define CHUNKS_MAX	 (BODY_SIZE_MAX / CHUNK_SIZE)
+#define CHUNKS_MAX	 (BODY_PACKED_MAX / CHUNK_SIZE)
 #define GZIP_LEVEL	 1
 #define GZIP_WINDOW_BITS (15 + 16) /* + 16: a gzip header, not zlib's */
 #define GZIP_MEMORY	 8

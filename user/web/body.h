@@ -13,7 +13,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define BODY_SIZE_MAX (256UL << 20) /* plain */
+#define BODY_SIZE_MAX	(1UL << 30) /* plain */
+#define BODY_PACKED_MAX (256UL << 20)
 
 struct body;
 
