@@ -65,7 +65,7 @@ class World:
 
     def name(self, what):
         again = f"-{self.repeated}" if self.repeated else ""
-        return f"{self.rung}-{what}{again}"
+        return f"{self.rung}{again}-{what}"
 
     def server(self, what, *arguments, **options):
         self.servers.append(Server(self.name(what) + "-server", *arguments, **options))

@@ -173,6 +173,7 @@ struct endpoint {
 	struct series *duration, *first_byte, *request_size, *response_size, *requests;
 	uint32_t request_sizes_ahead, response_sizes_ahead; /* counted before their requests */
 	unsigned int generation; /* of the thresholds the slot was given */
+	bool awaited;		 /* for the record that names its route */
 	bool had_news;		 /* at the last sweep */
 };
 
@@ -472,8 +473,14 @@ static void sweep_slot(struct state *state, struct request_slot *slot, uint32_t 
 	struct endpoint *endpoint = &state->endpoints[index];
 	bool leaving = state->slots.leaving[index], news = *(volatile __u64 *)&slot->sum_ns;
 
-	if (memcmp(&endpoint->key, &slot->key, sizeof(slot->key)) != 0)
+	if (memcmp(&endpoint->key, &slot->key, sizeof(slot->key)) != 0) {
+		/* race: the record that names a route comes just after its first request */
+		if (!endpoint->awaited && !route_name(state, slot->key.route)) {
+			endpoint->awaited = true;
+			return;
+		}
 		endpoint_learn(state, endpoint, &slot->key);
+	}
 	threshold_set(state, slot, endpoint);
 	if (news || endpoint->had_news)
 		drain(state, slot, endpoint);
