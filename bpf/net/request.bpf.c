@@ -170,14 +170,15 @@ int BPF_PROG(arrived_fentry, struct sock *sk)
 	return data_arrived(sk, RUNG_FENTRY);
 }
 
+/* Of the tracepoint rung, too: what matters is where the state of a socket is kept. */
 SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(state_fentry, struct sock *sk, int old, int state)
+int BPF_PROG(state_storage, struct sock *sk, int old, int state)
 {
 	return state_changed(sk, old, state, RUNG_FENTRY);
 }
 
 SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(state_again_fentry, struct sock *sk, int old, int state)
+int BPF_PROG(state_again_storage, struct sock *sk, int old, int state)
 {
 	return state_changed(sk, old, state, RUNG_FENTRY);
 }
@@ -213,14 +214,19 @@ int exit_kprobe(void *ctx)
 	return 0;
 }
 
-SEC("?kretprobe/tcp_sendmsg")
-int BPF_KRETPROBE(send_kprobe, int count)
+static __always_inline int sent_kprobe(int count, enum scan_owner owner)
 {
 	struct call *call = call_return();
 
-	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source,
-					      SCAN_SEND)
-				: 0;
+	return call && call->sk
+		       ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source, owner)
+		       : 0;
+}
+
+SEC("?kretprobe/tcp_sendmsg")
+int BPF_KRETPROBE(send_kprobe, int count)
+{
+	return sent_kprobe(count, SCAN_SEND);
 }
 
 SEC("?kprobe/tcp_recvmsg")
@@ -287,11 +293,7 @@ int BPF_KPROBE(sendpage_enter_kprobe, struct sock *sk)
 SEC("?kretprobe/tcp_sendpage")
 int BPF_KRETPROBE(sendpage_kprobe, int count)
 {
-	struct call *call = call_return();
-
-	return call && call->sk ? bytes_moved(call->sk, count, 0, true, RUNG_KPROBE, &call->source,
-					      SCAN_SENDPAGE)
-				: 0;
+	return sent_kprobe(count, SCAN_SENDPAGE);
 }
 
 SEC("?kprobe/tcp_data_ready")
@@ -353,16 +355,4 @@ SEC("?tp_btf/sk_data_ready")
 int BPF_PROG(arrived_tracepoint, struct sock *sk)
 {
 	return data_arrived(sk, RUNG_TRACEPOINT);
-}
-
-SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(state_tracepoint, struct sock *sk, int old, int state)
-{
-	return state_changed(sk, old, state, RUNG_TRACEPOINT);
-}
-
-SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(state_again_tracepoint, struct sock *sk, int old, int state)
-{
-	return state_changed(sk, old, state, RUNG_TRACEPOINT);
 }

@@ -84,15 +84,12 @@ static void connection_state(struct connection *connection, int state)
 	struct sock *sk = (struct sock *)connection->socket;
 	int old = sk->__sk_common.skc_state;
 
-	if (connection->rung == RUNG_FENTRY) {
-		state_fentry(NULL, sk, old, state);
-		state_again_fentry(NULL, sk, old, state);
-	} else if (connection->rung == RUNG_KPROBE) {
+	if (connection->rung == RUNG_KPROBE) {
 		state_kprobe(NULL, sk, old, state);
 		state_again_kprobe(NULL, sk, old, state);
 	} else {
-		state_tracepoint(NULL, sk, old, state);
-		state_again_tracepoint(NULL, sk, old, state);
+		state_storage(NULL, sk, old, state);
+		state_again_storage(NULL, sk, old, state);
 	}
 	sk->__sk_common.skc_state = state;
 }

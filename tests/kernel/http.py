@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The meaning of requests, on every rung of net/request this kernel has.
 
-PLIMSOLL_RUNG=fentry runs one rung only. PLIMSOLL_BRIEF=1 spares emulated machines, and rungs behind the
-first, what does not depend on the hooks (as `make test` does; `make vmtest` runs all). Arguments select tests by a part of their name."""
+PLIMSOLL_RUNG=fentry runs one rung only. PLIMSOLL_BRIEF=1 spares emulated machines, and rungs behind
+the first, what does not depend on the hooks (as `make test` does; `make vmtest` runs all). Arguments
+select tests by a part of their name."""
 
 import os
 import sys
